@@ -1,0 +1,311 @@
+"""Plain, frozen, hashable settings shared by methods, presets and the runner.
+
+Every record is data only: it names choices and numbers, and the module that acts on
+it (networks, augment, training, data ...) gives them meaning. All of them convert to
+and from JSON with `to_dict` and `from_dict`, and hash by content with `digest`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import types
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+__all__ = [
+    "AugmentSpec",
+    "DataSpec",
+    "Expected",
+    "Meta",
+    "Need",
+    "NetworkSpec",
+    "OptimiserSpec",
+    "Preset",
+    "Protocol",
+    "Recipe",
+    "Teacher",
+    "TeacherNeed",
+    "Views",
+    "digest",
+    "from_dict",
+    "to_dict",
+]
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """A network architecture by name and options (`jaxdd.networks.build`)."""
+
+    name: str = "convnet"
+    """convnet, mlp, resnet10 or resnet18."""
+    width: tuple[int, ...] = (128, 128, 128)
+    """Channels of each block (convnet) or hidden sizes (mlp); ResNets ignore it."""
+    depth: int | None = None
+    """Repeat a single width this many times."""
+    norm: Literal["none", "batch", "instance", "group", "layer"] = "instance"
+    pooling: Literal["none", "avg", "max"] = "avg"
+    initialiser: Literal["torch", "flax"] = "torch"
+    """torch: uniform with bound 1/sqrt(fan_in) for kernels and biases; flax: LeCun
+    normal kernels, zero biases."""
+    batch_momentum: float = 0.9
+    """Weight of the old running statistic (Flax convention; 1 - PyTorch's)."""
+    conv: Literal["auto", "stock", "cpu"] = "auto"
+    """auto: the CPU convolution on CPU, XLA's elsewhere."""
+
+
+@dataclass(frozen=True)
+class OptimiserSpec:
+    """An optimiser with its schedule (`jaxdd.optimisers.build`)."""
+
+    name: Literal["sgd", "adam", "adamw", "lars", "lamb"] = "sgd"
+    learning_rate: float = 0.01
+    momentum: float = 0.9
+    """sgd and lars only."""
+    weight_decay: float = 0.0
+    """sgd, lars: coupled L2, added before momentum; adamw, lamb: decoupled."""
+    schedule: Literal["constant", "linear", "cosine", "step"] = "constant"
+    """step: times 0.1 at half of the steps."""
+    final: float = 0.0
+    """Fraction of the learning rate at the end (linear, cosine)."""
+    warmup: int = 0
+    """Steps of linear warm-up from zero."""
+    clip_norm: float = 0.0
+    """Clip each leaf's gradient to this norm; 0 = off."""
+
+
+@dataclass(frozen=True)
+class AugmentSpec:
+    """Random image operations (`jaxdd.augment`); a zero switches an operation off."""
+
+    crop: int = 0
+    """Pad by this many pixels with zeros and crop back at random."""
+    flip: bool = False
+    """Mirror left-right with probability 1/2."""
+    shift: float = 0.0
+    """Translate by up to this many pixels, bilinear, in each direction."""
+    scale: float = 0.0
+    """Zoom each axis alike by a factor log-uniform in [1/(1+scale), 1+scale]."""
+    noise: float = 0.0
+    """Standard deviation of additive Gaussian noise."""
+    min_area: float = 0.0
+    """Random resized crop of at least this share of the area (ratio 3/4 to 4/3)."""
+    brightness: float = 0.0
+    contrast: float = 0.0
+    saturation: float = 0.0
+    hue: float = 0.0
+    jitter_probability: float = 0.8
+    """Probability that the four colour operations above are applied to an image."""
+    grayscale: float = 0.0
+    """Probability."""
+    solarize: float = 0.0
+    """Probability, for the second view only where two views are made."""
+
+
+@dataclass(frozen=True)
+class Views:
+    """An enumerable set of views: all crops of a zero-padded image, times flips."""
+
+    crop: int = 0
+    flip: bool = False
+
+    @property
+    def count(self) -> int:
+        """Number of views, (2 crop + 1)^2, doubled by flips."""
+        return (2 * self.crop + 1) ** 2 * (2 if self.flip else 1)
+
+    @property
+    def identity(self) -> int:
+        """The index of the unchanged image (see `jaxdd.augment.views`)."""
+        return (2 * self.crop + 1) * self.crop + self.crop
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained: by `jaxdd.training`, on any source of batches."""
+
+    steps: int = 1000
+    batch: int = 0
+    """Rows a step; 0 = the whole set at every step."""
+    optimiser: OptimiserSpec = OptimiserSpec()
+    loss: Literal["cross_entropy", "mse"] = "cross_entropy"
+    augment: AugmentSpec = AugmentSpec()
+    ema: float = 0.0
+    """Decay of an exponential average of the weights, used at test; 0 = off."""
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A self-supervised target model, trained here (`jaxdd.prepare.ssl`)."""
+
+    network: NetworkSpec = NetworkSpec(name="resnet18", norm="batch")
+    represent: Literal["features", "output"] = "features"
+    """features: the input of the last layer; output: a Dense layer of `outputs`."""
+    outputs: int = 64
+    projector: tuple[int, ...] = (2048, 2048, 2048)
+    """Widths of the projector behind the representation; () = the loss acts on the
+    representation itself."""
+    redundancy: float = 0.0051
+    """Weight of the off-diagonal terms (lambda of Barlow Twins)."""
+    loss_scale: float = 0.1
+    recipe: Recipe = Recipe()
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class TeacherNeed:
+    """A method needs `assets["teacher"]`: a trained teacher over these views."""
+
+    teacher: Teacher
+    views: Views = Views()
+    name: str = "teacher"
+
+
+Need = TeacherNeed
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """Which data, and how it is brought to the shape a method sees."""
+
+    name: str = "digits"
+    """digits (embedded), mnist, or npz for any .npz given with dir."""
+    dir: Path | None = None
+    """Folder that holds the data, or an .npz file with x_train y_train x_test y_test.
+    Default: the environment variable JAXDD_DATA."""
+    train_limit: int | None = None
+    """Keep a seeded, class-balanced subset of this many training images."""
+    test_limit: int | None = None
+    pad: int = 0
+    """Pad by this many zero pixels on each side, before pooling."""
+    pool: int = 1
+    """Average-pool by this factor."""
+    whitening: Literal[
+        "none", "standard", "zca_kornia", "zca_kip", "zca_frepo"
+    ] = "standard"
+    view_budget: int = 12_000_000_000
+    """Bytes that cached teacher outputs may take; beyond it the teacher runs inside
+    the step."""
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How a set is judged: the student and its training (`jaxdd.evaluation`)."""
+
+    name: str = "plain"
+    network: NetworkSpec = NetworkSpec()
+    train: Recipe = Recipe()
+    """Training of a fresh student on the set."""
+    probe: Recipe = Recipe(
+        steps=500, batch=512, optimiser=OptimiserSpec("sgd", 0.2, schedule="cosine")
+    )
+    """Linear probe on frozen features (representation sets)."""
+    fine_tune: Recipe = Recipe(
+        steps=500,
+        batch=256,
+        optimiser=OptimiserSpec("sgd", 0.01, 0.9, 5e-4, schedule="cosine"),
+    )
+    """Training of all weights with a fresh head (representation sets)."""
+    neighbours: int = 5
+    """k of the k-nearest-neighbour classifier (representation sets)."""
+    full: bool = True
+    """Also train on the whole training set (representation sets)."""
+
+
+@dataclass(frozen=True)
+class Expected:
+    """A figure a preset should reach."""
+
+    metric: str
+    value: float
+    source: str
+    status: Literal["reproduced", "pending", "prototype"] = "pending"
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A complete, named set of settings for one method on one data set."""
+
+    distill: Any
+    data: DataSpec
+    steps: int
+    evaluate: Protocol
+    size: int | None = None
+    ipc: int | None = None
+    expected: tuple[Expected, ...] = ()
+    source: str = ""
+    hours: str = ""
+    hardware: str = ""
+
+
+@dataclass(frozen=True)
+class Meta:
+    """What a distilled set says about itself; stored as JSON beside the arrays."""
+
+    method: str
+    dataset: str
+    dataset_hash: str
+    image_shape: tuple[int, int, int]
+    num_classes: int
+    class_names: tuple[str, ...]
+    label_kind: Literal["hard", "soft", "representation"]
+    protocol: Protocol
+    data: DataSpec = DataSpec()
+    teacher: Teacher | None = None
+    preset: str = ""
+    config: dict[str, Any] = field(default_factory=dict, hash=False)
+    config_hash: str = ""
+    input_space: Literal["whitened", "raw"] = "whitened"
+    """Space of the stored images; raw = [0,1] pixels fed to networks as they are."""
+    seed: int = 0
+    storage: dict[str, int] = field(default_factory=dict, hash=False)
+    """Bytes of images, targets and modules."""
+    rows: tuple[dict[str, Any], ...] = field(default=(), hash=False)
+    """The rows of the report at the time of saving, which --verify re-measures."""
+    versions: dict[str, str] = field(default_factory=dict, hash=False)
+
+
+def to_dict(record: Any) -> Any:
+    """A record as nested dicts, lists and plain values, ready for JSON."""
+    if dataclasses.is_dataclass(record) and not isinstance(record, type):
+        return {
+            f.name: to_dict(getattr(record, f.name)) for f in dataclasses.fields(record)
+        }
+    if isinstance(record, dict):
+        return {str(name): to_dict(value) for name, value in record.items()}
+    if isinstance(record, list | tuple):
+        return [to_dict(value) for value in record]
+    return str(record) if isinstance(record, Path) else record
+
+
+def from_dict(kind: Any, value: Any) -> Any:
+    """The inverse of `to_dict` for a record type or annotation `kind`.
+
+    Raises:
+      KeyError: a field is unknown to the record.
+    """
+    origin, args = typing.get_origin(kind), typing.get_args(kind)
+    if dataclasses.is_dataclass(kind) and isinstance(kind, type):
+        hints = typing.get_type_hints(kind)
+        unknown = sorted(set(value) - set(hints))
+        if unknown:
+            raise KeyError(f"{kind.__name__} has no field {unknown[0]!r}")
+        return kind(**{n: from_dict(hints[n], v) for n, v in value.items()})
+    if origin in (typing.Union, types.UnionType):
+        if value is None:
+            return None
+        return from_dict(next(a for a in args if a is not type(None)), value)
+    if origin is tuple:
+        kinds = [args[0]] * len(value) if args[-1] is Ellipsis else args
+        return tuple(from_dict(k, v) for k, v in zip(kinds, value, strict=True))
+    return Path(value) if kind is Path else value
+
+
+def digest(*records: Any) -> str:
+    """SHA-256 (first 16 hex digits) over the JSON form of the records."""
+    text = json.dumps([to_dict(r) for r in records], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
