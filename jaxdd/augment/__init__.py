@@ -1,0 +1,112 @@
+"""Random image operations as data, built from an `AugmentSpec`.
+
+An `Augment` draws parameters and applies them, so that the same parameters can act on
+two batches (siamese use). Each family of operations is one module of this package.
+"""
+
+import jax
+
+from jaxdd.augment.colour import colour_jitter, grayscale, solarize
+from jaxdd.augment.geometry import crop, flip, resized_crop, shift_scale
+from jaxdd.augment.noise import noise
+from jaxdd.augment.views import apply_view
+from jaxdd.base import Array, Augment, InputError, Key, PyTree
+from jaxdd.records import AugmentSpec
+
+__all__ = ["apply_view", "build", "chain", "is_identity"]
+
+_SWITCHES = (
+    "crop",
+    "flip",
+    "shift",
+    "scale",
+    "noise",
+    "min_area",
+    "brightness",
+    "contrast",
+    "saturation",
+    "hue",
+    "grayscale",
+    "solarize",
+)
+
+
+def is_identity(spec: AugmentSpec) -> bool:
+    """Whether every operation of `spec` is switched off."""
+    return not any(getattr(spec, name) for name in _SWITCHES)
+
+
+def chain(operations: dict[str, Augment]) -> Augment:
+    """Named operations one after the other, in the order of the dict.
+
+    Parameters are a dict by name; without operations it is the identity.
+    """
+
+    def sample(key: Key, n: int) -> PyTree:
+        keys = jax.random.split(key, max(len(operations), 1))
+        return {
+            name: op.sample(k, n)
+            for k, (name, op) in zip(keys, operations.items(), strict=False)
+        }
+
+    def apply(params: PyTree, image: Array) -> Array:
+        for name, op in operations.items():
+            image = op.apply(params[name], image)
+        return image
+
+    return Augment(sample, apply)
+
+
+def build(
+    spec: AugmentSpec, image_shape: tuple[int, int, int], *, second_view: bool = False
+) -> Augment:
+    """The operations that `spec` switches on, in this order: resized crop, crop, flip,
+    shift and scale, colour jitter, grayscale, solarize, noise.
+
+    Args:
+      spec: what to do.
+      image_shape: (h, w, c) of the images it will be applied to.
+      second_view: also solarize; where one or a first view is made it is left out.
+
+    Raises:
+      InputError: a value is out of range, or a colour operation is asked for on
+        images that do not have three channels.
+    """
+    _check(spec, image_shape)
+    jitter = (spec.brightness, spec.contrast, spec.saturation, spec.hue)
+    table = {
+        "resized_crop": spec.min_area and resized_crop(spec.min_area, image_shape),
+        "crop": spec.crop and crop(spec.crop),
+        "flip": spec.flip and flip(),
+        "shift_scale": (spec.shift or spec.scale)
+        and shift_scale(spec.shift, spec.scale),
+        "colour": any(jitter) and colour_jitter(*jitter, spec.jitter_probability),
+        "grayscale": spec.grayscale and grayscale(spec.grayscale),
+        "solarize": second_view and spec.solarize and solarize(spec.solarize),
+        "noise": spec.noise and noise(spec.noise, image_shape),
+    }
+    return chain({name: op for name, op in table.items() if op})
+
+
+def _check(spec: AugmentSpec, image_shape: tuple[int, int, int]) -> None:
+    """Refuses values without meaning, naming the field."""
+    height, width, channels = image_shape
+    for name in _SWITCHES:
+        if getattr(spec, name) < 0:
+            raise InputError(f"augment.{name}={getattr(spec, name)}: must be >= 0")
+    for name in ("min_area", "grayscale", "solarize", "jitter_probability"):
+        if getattr(spec, name) > 1:
+            raise InputError(f"augment.{name}={getattr(spec, name)}: must be in [0, 1]")
+    if spec.hue > 0.5:
+        raise InputError(f"augment.hue={spec.hue}: must be in [0, 0.5]")
+    if spec.crop >= min(height, width):
+        raise InputError(
+            f"augment.crop={spec.crop}: must be smaller than the image "
+            f"({height}x{width})"
+        )
+    for name in ("saturation", "hue", "grayscale"):
+        if getattr(spec, name) and channels != 3:
+            raise InputError(
+                f"augment.{name}={getattr(spec, name)}: needs three colour channels, "
+                f"the images have {channels}; set it to 0"
+            )
