@@ -1,0 +1,132 @@
+"""A pool of networks that train on the synthetic set while it is distilled."""
+
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxdd import tree
+from jaxdd.base import (
+    Array,
+    Assets,
+    Batch,
+    InputError,
+    Key,
+    Network,
+    Pool,
+    PyTree,
+    Synthetic,
+    Variables,
+)
+
+__all__ = ["OnlinePool", "online"]
+
+StudentLoss = Callable[[Array, Array], Array]
+
+
+class OnlinePool(NamedTuple):
+    """P networks as one stacked pytree."""
+
+    variables: Variables  # every leaf [P,...]
+    opt: PyTree  # every leaf [P,...]
+    age: Array  # int32 [P], inner steps taken since (re-)initialisation
+    goal: Array  # int32 [P], age to reach before distillation starts
+
+
+def online(
+    network: Network,
+    *,
+    size: int,
+    max_age: int,
+    optimiser: optax.GradientTransformation,
+    loss: StudentLoss,
+    reset: Literal["paper", "as_released"] = "paper",
+) -> Pool:
+    """The online pool of FRePo and KRR-ST.
+
+    A drawn network takes one full-batch training step on the new set (batch norm in
+    training mode); once it has taken `max_age` of them, the next visit replaces it by
+    a fresh one. Before step 0 each network is aged to its own goal, uniform in
+    1..max_age-1 (`warm`). Memory: P copies of variables and optimiser state, plus the
+    activations of one full batch.
+
+    Args:
+      network: the architecture.
+      size: P.
+      max_age: inner steps in a network's life; 0 gives a fresh network at every visit.
+      optimiser: of the inner steps.
+      loss: `(logits, target) -> scalar`.
+      reset: `paper` restarts the age of a replaced network at 0; `as_released` leaves
+        it at `max_age`, as KRR-ST's code does, so that the pool ends untrained.
+
+    Raises:
+      InputError: size below 1 or negative max_age.
+    """
+    if size < 1 or max_age < 0:
+        raise InputError(
+            f"pool={size}, max_age={max_age}: the pool needs at least one network "
+            "and a non-negative age"
+        )
+
+    def fresh(key: Key) -> tuple[Variables, PyTree]:
+        variables = network.init(key)
+        return variables, optimiser.init(variables.params)
+
+    def train(
+        variables: Variables, opt: PyTree, synthetic: Synthetic
+    ) -> tuple[Variables, PyTree]:
+        def inner(params: PyTree) -> tuple[Array, PyTree]:
+            output, after = network.apply(
+                Variables(params, variables.stats), synthetic.image, train=True
+            )
+            return loss(output.logits, synthetic.target), after.stats
+
+        grads, stats = jax.grad(inner, has_aux=True)(variables.params)
+        updates, opt = optimiser.update(grads, opt, variables.params)
+        return Variables(optax.apply_updates(variables.params, updates), stats), opt
+
+    def init(key: Key, assets: Assets, synthetic: Synthetic) -> OnlinePool:
+        del assets, synthetic
+        key_networks, key_goal = jax.random.split(key)
+        variables, opt = jax.jit(lambda keys: jax.lax.map(fresh, keys))(
+            jax.random.split(key_networks, size)
+        )
+        goal = jax.random.randint(key_goal, (size,), 1, max(max_age, 2))
+        goal = jnp.minimum(goal, max(max_age - 1, 0)).astype(jnp.int32)
+        return OnlinePool(variables, opt, jnp.zeros(size, jnp.int32), goal)
+
+    def draw(key: Key, pool: OnlinePool, assets: Assets) -> tuple[Array, Variables]:
+        del assets
+        index = jax.random.randint(key, (), 0, size)
+        return index, tree.take(pool.variables, index)
+
+    def update(
+        key: Key, pool: OnlinePool, index: Array, synthetic: Synthetic, batch: Batch
+    ) -> OnlinePool:
+        del batch
+        variables, opt, age = tree.take((pool.variables, pool.opt, pool.age), index)
+        variables, opt, age = jax.lax.cond(
+            age >= max_age,
+            lambda: (*fresh(key), jnp.zeros_like(age) if reset == "paper" else age),
+            lambda: (*train(variables, opt, synthetic), age + 1),
+        )
+        rows = tree.write(
+            (pool.variables, pool.opt, pool.age), index, (variables, opt, age)
+        )
+        return OnlinePool(*rows, pool.goal)
+
+    def warm(pool: OnlinePool, synthetic: Synthetic) -> OnlinePool:
+        def one(member: OnlinePool) -> OnlinePool:
+            def older() -> OnlinePool:
+                variables, opt = train(member.variables, member.opt, synthetic)
+                return OnlinePool(variables, opt, member.age + 1, member.goal)
+
+            return jax.lax.cond(member.age < member.goal, older, lambda: member)
+
+        return jax.lax.map(one, pool)
+
+    if reset not in ("paper", "as_released"):
+        raise InputError(f"pool_reset={reset!r}: choose 'paper' or 'as_released'")
+    return Pool(init, draw, update, warm, max(max_age - 1, 0))

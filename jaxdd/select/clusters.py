@@ -1,0 +1,101 @@
+"""K-means representatives and class means, in whitened pixel space, on the host."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxdd import whiten
+from jaxdd.base import Array, Corpus, InputError, Key, Synthetic
+
+__all__ = ["class_means", "kmeans_centroids", "kmeans_rows"]
+
+_BLOCK = 4096  # rows whitened at a time
+
+
+def kmeans_rows(key: Key, corpus: Corpus, size: int, ipc: int | None) -> Array:
+    """The real rows [m] nearest to the k-means centroids, distinct.
+
+    Clusters each class on its own (k = ipc) where `ipc` is given, else the whole set.
+
+    Raises:
+      InputError: more rows are asked for than there are.
+    """
+    flat, chosen = _flat(corpus), []
+    for rows, centres in _clusters(key, corpus, flat, size, ipc):
+        free = np.ones(len(rows), bool)
+        for centre in centres:
+            distance = ((flat[rows] - centre) ** 2).sum(1)
+            best = int(np.argmin(np.where(free, distance, np.inf)))
+            free[best] = False
+            chosen.append(rows[best])
+    return jnp.asarray(np.array(chosen, np.int32))
+
+
+def kmeans_centroids(
+    key: Key, corpus: Corpus, size: int, ipc: int | None
+) -> Synthetic:
+    """The k-means centroids as images, with their class as label.
+
+    Raises:
+      InputError: more centroids are asked for than there are images.
+    """
+    parts = list(_clusters(key, corpus, _flat(corpus), size, ipc))
+    image = np.concatenate([centres for _, centres in parts])
+    label = np.repeat(np.arange(len(parts)), [len(centres) for _, centres in parts])
+    return _as_set(corpus, image, label if ipc is not None else 0 * label)
+
+
+def class_means(corpus: Corpus) -> Synthetic:
+    """The mean whitened image of every class, [k,h,w,c].
+
+    Raises:
+      InputError: the data has no labels.
+    """
+    if not corpus.num_classes:
+        raise InputError(
+            "class_mean: the data set has no labels; give labels, or use random or "
+            "kmeans with a size"
+        )
+    flat = _flat(corpus)
+    mean = [flat[rows].mean(0) for rows in _class_rows(corpus)]
+    return _as_set(corpus, np.stack(mean), np.arange(corpus.num_classes))
+
+
+def _clusters(key: Key, corpus: Corpus, flat: np.ndarray, size: int, ipc: int | None):
+    """Yields (rows, centres [k,d]) of each group that is clustered on its own."""
+    from sklearn.cluster import KMeans
+
+    groups = [np.arange(corpus.size)] if ipc is None else _class_rows(corpus)
+    count = size if ipc is None else ipc
+    seed = int(jax.random.randint(key, (), 0, 2**31 - 1))
+    for number, rows in enumerate(groups):
+        if count > len(rows):
+            where = "the training set" if ipc is None else f"class {number}"
+            raise InputError(
+                f"{'size' if ipc is None else 'ipc'}={count}: {where} has only "
+                f"{len(rows)} images; choose at most {len(rows)}"
+            )
+        model = KMeans(count, n_init=3, random_state=(seed + number) % 2**31)
+        yield rows, model.fit(flat[rows]).cluster_centers_
+
+
+def _class_rows(corpus: Corpus) -> list[np.ndarray]:
+    index, count = np.asarray(corpus.class_index), np.asarray(corpus.class_count)
+    return [row[:n] for row, n in zip(index, count, strict=True)]
+
+
+def _flat(corpus: Corpus) -> np.ndarray:
+    """All images whitened and flattened, [n, h*w*c] float32 on the host."""
+    white = jax.jit(
+        lambda w, image: whiten.apply(w, whiten.to_unit(image)).reshape(len(image), -1)
+    )
+    blocks = [
+        np.asarray(white(corpus.whitening, corpus.image[i : i + _BLOCK]), np.float32)
+        for i in range(0, corpus.size, _BLOCK)
+    ]
+    return np.concatenate(blocks)
+
+
+def _as_set(corpus: Corpus, flat: np.ndarray, label: np.ndarray) -> Synthetic:
+    image = jnp.asarray(flat.reshape(-1, *corpus.image_shape), jnp.float32)
+    return Synthetic(image, jnp.asarray(label, jnp.int32), jnp.ones(len(image)))
