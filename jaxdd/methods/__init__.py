@@ -1,0 +1,36 @@
+"""One file per method: its name is the file's name, everywhere.
+
+Adding `methods/x.py` with a `METHOD` is all it takes: the command line and the
+contract tests list this folder.
+"""
+
+import difflib
+import importlib
+import pkgutil
+
+from jaxdd.base import InputError, Method
+
+__all__ = ["get", "names"]
+
+
+def names() -> list[str]:
+    """The names of all methods, sorted."""
+    return sorted(
+        entry.name
+        for entry in pkgutil.iter_modules(__path__)
+        if not entry.name.startswith("_")
+    )
+
+
+def get(name: str) -> Method:
+    """The method of that name.
+
+    Raises:
+      InputError: there is none; the message suggests the nearest names.
+    """
+    known = names()
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise InputError(f"method={name!r} is unknown.{hint} Known: {', '.join(known)}")
+    return importlib.import_module(f"{__name__}.{name}").METHOD
