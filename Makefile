@@ -1,0 +1,71 @@
+# Needs only python3 (3.11 or newer, with venv) and make. `make run` first.
+
+SHELL := /bin/bash
+VENV ?= .venv
+PY := $(VENV)/bin/python
+DATA ?= $(or $(JAXDD_DATA),$(wildcard ../shared/data))
+export JAXDD_DATA := $(DATA)
+
+# The first interpreter of version 3.11 or newer.
+PYTHON ?= $(shell for p in python3 python3.12 python3.11 python3.13; do \
+  $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+  && { echo $$p; break; }; done)
+VERSION := $(if $(PYTHON),$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])'))
+CONSTRAINTS := $(wildcard .ci/constraints-$(VERSION).txt)
+INSTALL = $(PY) -m pip install --quiet --disable-pip-version-check \
+  $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
+STAMP := $(VENV)/.installed
+
+.PHONY: help run test test-all lint types smoke notebooks bench golden docs clean
+
+help:
+	@echo "make run        install, then distil the embedded digits with krr_ssl"
+	@echo "make test       install, then the default test suite"
+	@echo "make test-all   the slow tests too"
+	@echo "make lint types smoke notebooks bench docs clean"
+
+$(STAMP)-base: pyproject.toml $(CONSTRAINTS)
+	@test -n "$(PYTHON)" || { echo "jaxdd needs Python 3.11 or newer: install it, or name it with make PYTHON=..."; exit 2; }
+	@test -x $(PY) || { echo "creating $(VENV) with Python $(VERSION)"; $(PYTHON) -m venv $(VENV); }
+	@echo "installing jaxdd (about 0.8 GB the first time)"
+	@$(INSTALL) --editable .
+	@touch $@
+
+$(STAMP)-dev: $(STAMP)-base
+	@echo "installing the development tools"
+	@$(INSTALL) --editable '.[dev]'
+	@touch $@
+
+run: $(STAMP)-base
+	@$(PY) experiments/run.py --method krr_ssl
+
+test: $(STAMP)-dev
+	@$(PY) -m pytest
+
+test-all: $(STAMP)-dev
+	@$(PY) -m pytest -m ""
+
+lint: $(STAMP)-dev
+	@$(PY) -m ruff check . && $(PY) -m ruff format --check .
+
+types: $(STAMP)-dev
+	@$(PY) -m pyright --pythonpath $(PY)
+
+smoke: $(STAMP)-base
+	@set -e; for method in $$($(PY) -c 'from jaxdd import methods; print(*methods.names())'); do \
+	  folder=$$(mktemp -d); options=; \
+	  [ $$method = class_mean ] && options="--ipc 1"; \
+	  $(PY) experiments/run.py --method $$method --smoke $$options --workdir $$folder/run; \
+	  rm -rf $$folder; done
+
+notebooks: $(STAMP)-dev
+	@$(PY) -m pytest -n 0 -m "" tests/test_notebooks.py
+
+bench: $(STAMP)-base
+	@$(PY) experiments/bench.py $(BENCH)
+
+docs: $(STAMP)-base
+	@$(PY) experiments/tables.py
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .hypothesis
