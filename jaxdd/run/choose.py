@@ -1,0 +1,175 @@
+"""Looks up presets by name, and fits one to images that no preset was written for."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import importlib
+import importlib.util
+import math
+from collections.abc import Iterable
+from typing import Any
+
+from jaxdd import methods
+from jaxdd.base import InputError
+from jaxdd.records import (
+    DataSpec,
+    NetworkSpec,
+    OptimiserSpec,
+    Preset,
+    Protocol,
+    Recipe,
+)
+
+__all__ = ["adapt", "preset", "presets", "smoke", "unknown"]
+
+_SIDES = {"digits": 8, "mnist": 28}  # of the data the presets were written for
+_TINY = NetworkSpec(width=(8, 16), norm="batch")
+
+
+def unknown(what: str, name: str, known: Iterable[str]) -> InputError:
+    """The error for a name that does not exist, with the nearest one that does."""
+    known = list(known)
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return InputError(f"{what} {name!r} is unknown.{hint} Known: {', '.join(known)}")
+
+
+def presets(method: str) -> tuple[dict[str, Preset], str]:
+    """All presets of a method, and the name of its default.
+
+    A method without a preset file has one preset, `plain`: its default settings on
+    the embedded digits.
+
+    Raises:
+      InputError: the method is unknown.
+    """
+    made = methods.get(method)
+    module = f"jaxdd.presets.{method}"
+    if importlib.util.find_spec(module) is None:
+        return {"plain": _plain(made)}, "plain"
+    table = importlib.import_module(module)
+    return table.PRESETS, table.DEFAULT
+
+
+def preset(method: str, name: str = "", data: str = "") -> tuple[str, Preset]:
+    """A preset of a method: the named one, else one for the data, else the default.
+
+    Args:
+      method: the method's name.
+      name: the preset's name, or "".
+      data: the name of the data set the run is on, or "".
+
+    Returns:
+      Its name and its settings.
+
+    Raises:
+      InputError: the method or the preset is unknown.
+    """
+    table, default = presets(method)
+    if name:
+        if name not in table:
+            raise unknown(f"preset of {method}", name, table)
+        return name, table[name]
+    for candidate in (default, *table) if data else ():
+        if table[candidate].data.name == data:
+            return candidate, table[candidate]
+    return default, table[default]
+
+
+def adapt(method: str, image_shape: tuple[int, ...]) -> tuple[str, Preset]:
+    """The preset whose images are nearest in size, fitted to `image_shape`.
+
+    Only the networks change: a ConvNet loses the blocks that would pool the image away.
+    Presets that reproduce a paper are not candidates, since they cost hours.
+
+    Args:
+      method: the method's name.
+      image_shape: (h, w) or (h, w, c).
+
+    Returns:
+      A name, `<preset>_fitted`, and the settings.
+    """
+    table, default = presets(method)
+    side = min(image_shape[:2])
+
+    def distance(name: str) -> tuple[float, bool]:
+        known = _SIDES.get(table[name].data.name, math.inf)
+        return abs(math.log(known / side)), name != default
+
+    light = [n for n in table if not n.endswith(("_paper", "_code"))] or [default]
+    name = min(light, key=distance)
+    chosen = table[name]
+    data = dataclasses.replace(chosen.data, pad=0, pool=1)
+    if _SIDES.get(chosen.data.name) == side:
+        data = chosen.data
+    return f"{name}_fitted", dataclasses.replace(
+        chosen,
+        distill=_fit_networks(chosen.distill, _side(data, side)),
+        evaluate=_fit_networks(chosen.evaluate, _side(data, side)),
+        data=data,
+    )
+
+
+def smoke(method: str, chosen: Preset) -> Preset:
+    """A tiny version of a preset: the method's smoke settings, little of everything."""
+    recipe = Recipe(steps=5, batch=16, optimiser=OptimiserSpec("sgd", 0.01, 0.9))
+    protocol = dataclasses.replace(
+        chosen.evaluate,
+        name=f"{chosen.evaluate.name}_smoke",
+        network=_TINY,
+        train=dataclasses.replace(
+            recipe, batch=0, loss=chosen.evaluate.train.loss, steps=10
+        ),
+        probe=recipe,
+        fine_tune=recipe,
+    )
+    return dataclasses.replace(
+        chosen,
+        distill=methods.get(method).smoke,
+        data=dataclasses.replace(chosen.data, train_limit=200, test_limit=100),
+        steps=min(chosen.steps, 8),
+        evaluate=protocol,
+        ipc=None if chosen.ipc is None else min(chosen.ipc, 2),
+        size=None if chosen.size is None else min(chosen.size, 10),
+    )
+
+
+def _plain(method: Any) -> Preset:
+    labelled = method.targets == "label"
+    return Preset(
+        distill=_fit_networks(method.config(), _SIDES["digits"]),
+        data=DataSpec(),
+        steps=0 if method.one_shot else 1000,
+        evaluate=Protocol(
+            network=_fit_networks(NetworkSpec(width=(32, 32, 32)), _SIDES["digits"])
+        ),
+        ipc=10 if labelled else None,
+        size=None if labelled else 50,
+        source="the method's defaults; no preset file",
+    )
+
+
+def _side(data: DataSpec, side: int) -> int:
+    return (side + 2 * data.pad) // data.pool
+
+
+def _fit_networks(record: Any, side: int) -> Any:
+    """The record with every ConvNet cut to the blocks that fit images of that side."""
+    if isinstance(record, NetworkSpec):
+        return _fit_network(record, side)
+    if not dataclasses.is_dataclass(record) or isinstance(record, type):
+        return record
+    values = {f.name: getattr(record, f.name) for f in dataclasses.fields(record)}
+    return dataclasses.replace(
+        record, **{name: _fit_networks(value, side) for name, value in values.items()}
+    )
+
+
+def _fit_network(spec: NetworkSpec, side: int) -> NetworkSpec:
+    blocks = max(1, int(math.log2(side)))
+    if spec.name != "convnet" or spec.pooling == "none":
+        return spec
+    if spec.depth is not None:
+        return dataclasses.replace(spec, depth=min(spec.depth, blocks))
+    return dataclasses.replace(spec, width=spec.width[:blocks])

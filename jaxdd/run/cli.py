@@ -1,0 +1,234 @@
+"""The command line: reads the method first, then everything else with its types.
+
+Exit codes: 0 ok, 1 a failure, 2 a mistake in what was asked (one message on standard
+error, no traceback).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jaxdd.base import InputError
+from jaxdd.run import choose
+from jaxdd.run.config import Options, RunConfig, from_preset, workdir_of
+
+__all__ = ["main", "parse"]
+
+_PROGRAM = "experiments/run.py"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs what the arguments ask for.
+
+    Args:
+      arguments: the command line without the program; default: the process's own.
+
+    Returns:
+      The exit code.
+    """
+    config: Options | None = None
+    try:
+        config = parse(sys.argv[1:] if arguments is None else arguments)
+        return _act(config)
+    except InputError as error:
+        _say(f"error: {error}")
+        return 2
+    except SystemExit as stop:  # the parser's own: --help and usage errors
+        return stop.code if isinstance(stop.code, int) else 2
+    except BrokenPipeError:  # the reader of our output has gone: `... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        _say("interrupted; the same command goes on from the last checkpoint")
+        return 1
+    except Exception as error:
+        return _failed(error, config)
+
+
+def parse(arguments: Sequence[str]) -> Options:
+    """The configuration that the arguments stand for.
+
+    The method and the preset are read first; their settings become the typed defaults
+    of everything else, so that every dotted option is checked.
+
+    Args:
+      arguments: the command line without the program.
+
+    Returns:
+      A `RunConfig`, or, where no method is named, the general `Options`.
+
+    Raises:
+      InputError: unknown method or preset, or impossible combinations.
+      SystemExit: --help (0) or options the parser does not understand (2).
+    """
+    arguments = list(arguments)
+    method = _peek(arguments, "method")
+    if method is None:
+        return _without_method(arguments)
+    defaults = _defaults(method, arguments)
+    config = _tyro(
+        RunConfig[type(defaults.distill)],  # type: ignore[misc]
+        arguments,
+        default=defaults,
+        description=_description(method, defaults.preset),
+    )
+    return _checked(config)
+
+
+def _defaults(method: str, arguments: list[str]) -> RunConfig:
+    """The configuration before the options: of the preset, or its tiny version."""
+    folder = _peek(arguments, "data.dir")
+    data = _peek(arguments, "data.name") or ""
+    if not data and (folder or "").endswith(".npz"):
+        data = "npz"
+    named = _peek(arguments, "preset") or ""
+    if named and data == "npz" and _peek(arguments, "data.name") is None:
+        data = ""  # the preset says what the file is
+    name, preset = choose.preset(method, named, data)
+    if data == "npz" and not named:
+        name, preset = _fitted(method, folder)
+    if data:
+        preset = dataclasses.replace(
+            preset, data=dataclasses.replace(preset.data, name=data)
+        )
+    if "--smoke" in arguments:
+        preset = choose.smoke(method, preset)
+    defaults = from_preset(method, name, preset)
+    # What is asked for explicitly replaces the preset's way of counting.
+    asked = [_peek(arguments, n) is not None for n in ("ipc", "size")]
+    if asked == [True, False]:
+        defaults = dataclasses.replace(defaults, size=None)
+    if asked == [False, True]:
+        defaults = dataclasses.replace(defaults, ipc=None)
+    return defaults
+
+
+def _fitted(method: str, path: str | None) -> tuple[str, Any]:
+    """A preset fitted to the images of an .npz file, read from its header only."""
+    import numpy as np
+
+    shape: tuple[int, ...] = (28, 28)
+    # A file that cannot be read is reported when it is loaded.
+    with contextlib.suppress(Exception), np.load(path or "") as arrays:
+        shape = arrays["x_train"].shape[1:]
+    return choose.adapt(method, shape)
+
+
+def _checked(config: RunConfig) -> RunConfig:
+    if (config.ipc is None) == (config.size is None):
+        given = "both" if config.ipc is not None else "neither"
+        raise InputError(
+            f"ipc={config.ipc}, size={config.size}: give exactly one of --ipc (images"
+            f" per class) and --size (images in all); now it is {given}"
+        )
+    bounds = {"ipc": config.ipc, "size": config.size, "seeds": config.seeds}
+    bounds |= {"students": config.students, "run.chunk": config.run.chunk}
+    for name, value in bounds.items():
+        if value is not None and value < 1:
+            raise InputError(f"{name}={value}: must be at least 1")
+    for name in ("steps", "save_every"):
+        if getattr(config.run, name) < 0:
+            raise InputError(
+                f"run.{name}={getattr(config.run, name)}: must not be negative"
+            )
+    return config
+
+
+def _without_method(arguments: list[str]) -> Options:
+    from jaxdd import methods
+
+    known = ", ".join(methods.names())
+    options = _tyro(
+        Options,
+        arguments,
+        default=Options(),
+        description=(
+            "Distils a data set into a few images and measures what they are worth.\n\n"
+            f"Methods: {known}. The options of a method: --method NAME --help"
+        ),
+    )
+    if not options.list and options.verify is None:
+        raise InputError(f"--method is missing: choose one of {known}")
+    return options
+
+
+def _tyro(kind: Any, arguments: list[str], *, default: Any, description: str) -> Any:
+    import tyro
+
+    return tyro.cli(
+        kind,
+        args=arguments,
+        default=default,
+        prog=_PROGRAM,
+        description=description,
+        config=(tyro.conf.AvoidSubcommands,),
+    )
+
+
+def _description(method: str, preset: str) -> str:
+    import importlib
+
+    text = importlib.import_module(f"jaxdd.methods.{method}").__doc__ or ""
+    table, _ = choose.presets(method)
+    intro = text.strip().split("\n\n")[:2]
+    return "\n\n".join([*intro, f"Presets: {', '.join(table)}. Shown: {preset}."])
+
+
+def _peek(arguments: list[str], name: str) -> str | None:
+    """The last value of an option, before anything is parsed."""
+    flags = {f"--{name}", f"--{name.replace('_', '-')}"}
+    found = None
+    for position, argument in enumerate(arguments):
+        flag, equals, value = argument.partition("=")
+        if flag in flags and equals:
+            found = value
+        elif flag in flags and position + 1 < len(arguments):
+            found = arguments[position + 1]
+    return found
+
+
+def _act(config: Options) -> int:
+    if config.list:
+        from jaxdd.run import console
+
+        console.show_methods()
+        return 0
+    if config.verify is not None:
+        from jaxdd.run import verify
+
+        return verify.verify(config.verify, config)
+    assert isinstance(config, RunConfig)
+    if config.dry_run:
+        from jaxdd.run import dry_run
+
+        dry_run.dry_run(config)
+        return 0
+    from jaxdd.run import console, pipeline
+
+    console.show_report(pipeline.run(config), workdir_of(config))
+    return 0
+
+
+def _failed(error: Exception, config: Options | None) -> int:
+    """Reports a failure that is not the user's mistake: one line, and where to look."""
+    text = traceback.format_exc()
+    _say(f"failed: {type(error).__name__}: {error}")
+    folder = workdir_of(config) if isinstance(config, RunConfig) else Path()
+    if config is None or config.debug or not folder.is_dir():
+        _say(text)
+        return 1
+    with contextlib.suppress(OSError):
+        (folder / "error.log").write_text(text)
+        _say(f"the traceback is in {folder / 'error.log'}; --debug shows it here")
+    return 1
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text.rstrip() + "\n")

@@ -1,0 +1,169 @@
+"""What a run is: one frozen record, its identity, and changes to it by dotted name.
+
+Nothing here parses a command line (`jaxdd.run.cli` does, with tyro) and nothing
+imports JAX, so that `--help` and `--list` answer at once.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, Literal, TypeVar
+
+from jaxdd.records import DataSpec, Preset, Protocol, digest, to_dict
+
+__all__ = [
+    "LoopConfig",
+    "Options",
+    "RunConfig",
+    "cache_folder",
+    "differences",
+    "from_preset",
+    "identity",
+    "run_hash",
+    "workdir_of",
+]
+
+Config = TypeVar("Config")
+
+
+@dataclass(frozen=True)
+class LoopConfig:
+    """How the steps of the long stages are driven."""
+
+    steps: int = 1000
+    """Outer steps of distillation; one-shot methods ignore it."""
+    chunk: int = 50
+    """Steps in one compiled call; metrics, progress and saves happen between calls."""
+    save_every: int = 500
+    """Steps between checkpoints, rounded up to whole chunks; 0 = only finished
+    stages are kept."""
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """Of the network bodies; kernels, solves and statistics stay float32."""
+    cache: Path | None = None
+    """Folder for decoded data and trained teachers, shared by all runs. Default: the
+    environment variable JAXDD_CACHE, else ~/.cache/jaxdd."""
+    progress: bool = True
+    """Draw progress bars."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """The options that every run has, whatever its method."""
+
+    method: str = ""
+    """Which method (--list shows them all)."""
+    preset: str = ""
+    """A named set of settings of the method; default: the method's own choice."""
+    ipc: int | None = None
+    """Images per class. Exactly one of ipc and size."""
+    size: int | None = None
+    """Number of images in all."""
+    seed: int = 0
+    seeds: int = 1
+    """Repeat the distillation under this many seeds: mean and std in the report."""
+    students: int = 1
+    """Fresh students per set at evaluation (with several seeds: one each)."""
+    workdir: Path | None = None
+    """Where everything of the run goes. Default: runs/<method>-<preset>-<hash>."""
+    stage: Literal["prepare", "distill", "evaluate", "all"] = "all"
+    """Stop after a stage, or (evaluate) go on from what is there."""
+    overwrite: bool = False
+    """Start anew in a work directory that has been used."""
+    smoke: bool = False
+    """A tiny version of the run, well under a minute: does everything work?"""
+    dry_run: bool = False
+    """Print the resolved settings and what the run will cost; write nothing."""
+    list: bool = False
+    """Show the methods, their parts and presets."""
+    verify: Path | None = None
+    """Re-measure a saved set against the figures it was saved with."""
+    debug: bool = False
+    """Show the traceback of a failure."""
+    run: LoopConfig = LoopConfig()
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig(Options, Generic[Config]):
+    """Everything that decides the outcome of a run; `distill` is the method's own."""
+
+    distill: Config
+    data: DataSpec = DataSpec()
+    evaluate: Protocol = Protocol()
+
+
+# What may change without making it another run: where things lie, what is shown and
+# how far it goes.
+_INCIDENTAL = {
+    *("workdir", "stage", "overwrite", "smoke", "dry_run", "list", "verify", "debug"),
+    *("run.cache", "run.progress"),
+}
+
+
+def from_preset(method: str, name: str, preset: Preset, **changes: Any) -> RunConfig:
+    """The configuration that a preset stands for.
+
+    Args:
+      method: the method's name.
+      name: the preset's name.
+      preset: its settings.
+      **changes: fields of `RunConfig` set differently.
+    """
+    fields = {
+        "method": method,
+        "preset": name,
+        "distill": preset.distill,
+        "data": preset.data,
+        "evaluate": preset.evaluate,
+        "ipc": preset.ipc,
+        "size": preset.size,
+        "run": LoopConfig(steps=preset.steps),
+    }
+    return RunConfig(**(fields | changes))
+
+
+def identity(config: RunConfig) -> dict[str, Any]:
+    """The settings that decide the outcome, by dotted name."""
+    from jaxdd import __version__
+
+    flat = _flatten(to_dict(config)) | {"version": __version__}
+    return {name: flat[name] for name in sorted(flat) if name not in _INCIDENTAL}
+
+
+def run_hash(config: RunConfig) -> str:
+    """Eight hex digits that name the run."""
+    return digest(identity(config))[:8]
+
+
+def workdir_of(config: RunConfig) -> Path:
+    """Where the run's files go: as asked, or a folder named by its settings."""
+    if config.workdir is not None:
+        return config.workdir.expanduser()
+    name = "-".join(filter(None, (config.method, config.preset, run_hash(config))))
+    return Path("runs") / name
+
+
+def cache_folder(config: RunConfig) -> Path:
+    """Where decoded data and trained teachers are kept between runs."""
+    named = config.run.cache or os.environ.get("JAXDD_CACHE")
+    return Path(named or Path.home() / ".cache" / "jaxdd").expanduser()
+
+
+def differences(old: dict[str, Any], new: dict[str, Any]) -> list[str]:
+    """One line for each setting that differs between two identities."""
+    lines = []
+    for name in sorted(old.keys() | new.keys()):
+        before, after = old.get(name, "(absent)"), new.get(name, "(absent)")
+        if before != after:
+            lines.append(f"{name}: {before!r} there, {after!r} now")
+    return lines
+
+
+def _flatten(value: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(value, dict):
+        return {prefix: value}
+    flat: dict[str, Any] = {}
+    for name, entry in value.items():
+        flat |= _flatten(entry, f"{prefix}.{name}" if prefix else name)
+    return flat
