@@ -1,0 +1,1 @@
+"""Scalar losses between a synthetic set and a real batch, given one network."""
