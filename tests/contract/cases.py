@@ -1,0 +1,117 @@
+"""One tiny, fully prepared case per method file, shared by the contract tests."""
+
+import dataclasses
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxdd import methods
+from jaxdd.base import (
+    Assets,
+    Batch,
+    Corpus,
+    Dataset,
+    Distiller,
+    Method,
+    State,
+    Task,
+)
+from jaxdd.data.feeds import sample
+from jaxdd.prepare import prepare
+from jaxdd.records import NetworkSpec
+from jaxdd.training import scan_drive
+from tests.helpers import toy_corpus
+
+NAMES = methods.names()
+ITERATIVE = [n for n in NAMES if not methods.get(n).one_shot]
+VIEW_BUDGET = 10_000_000
+
+
+class Case(NamedTuple):
+    method: Method
+    task: Task
+    distiller: Distiller
+    corpus: Corpus
+    assets: Assets
+    state: State
+
+    def batch(self, state: State) -> Batch:
+        return sample(
+            self.distiller.feed, self.corpus, self.assets, state.key, state.step
+        )
+
+    def step(self, state: State) -> tuple[State, dict]:
+        """One whole step, sampling included."""
+        return self.distiller.step(state, self.batch(state), self.assets)
+
+
+def dataset() -> Dataset:
+    return Dataset(toy_corpus(), toy_corpus(seed=1, per_class=6))
+
+
+def task_for(method: Method, dtype: str = "float32") -> Task:
+    """Six images for representation sets, one per class for labelled ones."""
+    corpus, labelled = toy_corpus(), method.targets == "label"
+    return Task(
+        image_shape=corpus.image_shape,
+        num_classes=corpus.num_classes,
+        size=corpus.num_classes if labelled else 6,
+        ipc=1 if labelled else None,
+        num_steps=20,
+        train_size=corpus.size,
+        whitening="none",
+        dtype=dtype,
+    )
+
+
+@functools.cache
+def assets_for(name: str) -> Assets:
+    method = methods.get(name)
+    distiller = method.build(task_for(method), method.smoke)
+    return {
+        need.name: prepare(
+            need,
+            dataset(),
+            drive=scan_drive,
+            cache=None,
+            view_budget=VIEW_BUDGET,
+            announce=lambda text: None,
+        )[0]
+        for need in distiller.needs
+    }
+
+
+@functools.cache
+def case(name: str, dtype: str = "float32", conv: str = "auto") -> Case:
+    """The case of a method, built once per process."""
+    method = methods.get(name)
+    task = task_for(method, dtype)
+    distiller = method.build(task, with_convolution(method.smoke, conv))
+    corpus, assets = toy_corpus(), assets_for(name)
+    state = distiller.init(jax.random.key(5), corpus, assets)
+    return Case(method, task, distiller, corpus, assets, state)
+
+
+def with_convolution(config: Any, conv: str) -> Any:
+    """The config with every network's convolution set."""
+    if isinstance(config, NetworkSpec):
+        return dataclasses.replace(config, conv=conv)
+    if not dataclasses.is_dataclass(config):
+        return config
+    changes = {
+        f.name: with_convolution(getattr(config, f.name), conv)
+        for f in dataclasses.fields(config)
+    }
+    return dataclasses.replace(config, **changes)  # type: ignore[type-var]
+
+
+def as_float64(tree: Any) -> Any:
+    """All floating leaves in double precision (under x64)."""
+
+    def cast(leaf: jax.Array) -> jax.Array:
+        floating = jnp.issubdtype(leaf.dtype, jnp.floating)
+        return leaf.astype(jnp.float64) if floating else leaf
+
+    return jax.tree.map(cast, tree)

@@ -1,0 +1,285 @@
+"""The contract every method file must keep; a new file is picked up by its name."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax import export
+from jax.sharding import AxisType, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+import chex
+from jaxdd import artefact, evaluation, methods, presets
+from jaxdd.base import Distilled, PerClass, State
+from jaxdd.records import Meta, NetworkSpec, OptimiserSpec, Protocol, Recipe
+from jaxdd.run.loop import Loop
+from tests.contract.cases import (
+    ITERATIVE,
+    NAMES,
+    as_float64,
+    case,
+    dataset,
+)
+
+PUBLISHED = ("class_mean", "dm", "kmeans", "krr_ssl", "random")
+SECTIONS = (
+    "Objective:",
+    "Reference:",
+    "Parts:",
+    "Differences from the paper:",
+    "Differences from the authors' code:",
+    "Expected:",
+)
+
+
+def bits(tree) -> list[np.ndarray]:
+    """All leaves as NumPy arrays, keys included."""
+    return [
+        np.asarray(
+            jax.random.key_data(leaf)
+            if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+            else leaf
+        )
+        for leaf in jax.tree.leaves(tree)
+    ]
+
+
+def assert_equal(one, other) -> None:
+    for a, b in zip(bits(one), bits(other), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def assert_close(one, other, rtol: float, atol: float) -> None:
+    for a, b in zip(bits(one), bits(other), strict=True):
+        np.testing.assert_allclose(a, b, rtol=rtol, atol=atol)
+
+
+def run(name: str, steps: int) -> tuple[State, dict]:
+    this = case(name)
+    step, state, metrics = jax.jit(this.step), this.state, {}
+    for _ in range(steps):
+        state, metrics = step(state)
+    return state, metrics
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_step_is_traced_once_and_keeps_its_state(name: str) -> None:
+    this = case(name)
+    chex.clear_trace_counter()
+    step = jax.jit(chex.assert_max_traces(this.step, n=1))
+    state, first = step(this.state)
+    for _ in range(2):
+        after, metrics = step(state)
+        assert jax.tree.structure(after) == jax.tree.structure(state)
+        for a, b in zip(jax.tree.leaves(after), jax.tree.leaves(state), strict=True):
+            assert (a.shape, a.dtype) == (b.shape, b.dtype)
+            assert a.sharding == b.sharding
+        assert set(metrics) == set(first)
+        assert all(bool(jnp.isfinite(v).all()) for v in metrics.values())
+        assert all(v.shape == () for v in metrics.values())
+        state = after
+    assert int(state.step) == 3
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_same_key_same_set(name: str) -> None:
+    this = case(name)
+    again = this.distiller.init(jax.random.key(5), this.corpus, this.assets)
+    other = this.distiller.init(jax.random.key(6), this.corpus, this.assets)
+    assert_equal(this.state, again)
+    same = all(
+        (a == b).all() for a, b in zip(bits(this.state), bits(other), strict=True)
+    )
+    assert not same
+
+
+@pytest.mark.parametrize("name", ITERATIVE)
+def test_stepwise_equals_scanned(name: str) -> None:
+    stepwise, _ = run(name, 4)
+    this = case(name)
+    scanned, _ = jax.jit(
+        lambda s: jax.lax.scan(lambda c, _: this.step(c), s, length=4)
+    )(this.state)
+    assert_equal(stepwise, scanned)
+
+
+@pytest.mark.parametrize("name", ITERATIVE)
+def test_seeds_under_vmap_equal_a_loop(name: str) -> None:
+    this = case(name)
+    states = [
+        this.distiller.init(jax.random.key(seed), this.corpus, this.assets)
+        for seed in (1, 2)
+    ]
+    stacked = jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
+    together, _ = jax.jit(jax.vmap(this.step))(stacked)
+    step = jax.jit(this.step)
+    for number, state in enumerate(states):
+        alone, _ = step(state)
+        row = jax.tree.map(lambda leaf, i=number: leaf[i], together)
+        assert_close(row, alone, rtol=2e-4, atol=2e-5)
+
+
+@pytest.mark.parametrize("name", ITERATIVE)
+def test_interrupted_run_equals_uninterrupted(name: str, tmp_path) -> None:
+    this = case(name)
+
+    def advance(state, data):
+        del data
+        return this.step(state)
+
+    def loop(folder):
+        return Loop(folder, chunk=2, save_every=2, progress=False)
+
+    whole, _ = loop(tmp_path / "whole")(advance, this.state, 6, (), stage="distill")
+    loop(tmp_path / "parts")(advance, this.state, 2, (), stage="distill")
+    parts, _ = loop(tmp_path / "parts")(advance, this.state, 6, (), stage="distill")
+    assert_equal(whole, parts)
+
+
+@pytest.mark.parametrize("name", ITERATIVE)
+def test_sharded_batch_gives_the_same_step(name: str) -> None:
+    this = case(name)
+    if len(jax.devices()) < 8:
+        pytest.skip("needs eight (fake) devices")
+    mesh = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Auto,))
+    batch = jax.jit(this.batch)(this.state)
+    axis = 1 if isinstance(this.distiller.feed, PerClass) else 0
+    spread = NamedSharding(mesh, P(*(None,) * axis, "data"))
+    everywhere = NamedSharding(mesh, P())
+    step = jax.jit(this.distiller.step)
+    alone, _ = step(this.state, batch, this.assets)
+    sharded, _ = step(
+        jax.device_put(this.state, everywhere),
+        jax.device_put(batch, spread),
+        jax.device_put(this.assets, everywhere),
+    )
+    assert_close(sharded.params, alone.params, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ITERATIVE)
+def test_donated_step_equals_undonated(name: str) -> None:
+    this = case(name)
+    kept, _ = jax.jit(this.step)(this.state)
+    copy = jax.tree.map(jnp.copy, this.state)
+    given, _ = jax.jit(this.step, donate_argnums=0)(copy)
+    assert_equal(kept, given)
+
+
+@pytest.mark.parametrize("name", ITERATIVE)
+def test_gradient_equals_finite_differences(name: str, x64) -> None:
+    this = case(name)
+    if this.distiller.gradient is None:
+        pytest.skip("per-class updates have no single gradient")
+    batch = as_float64(jax.jit(this.batch)(this.state))
+    state, assets = as_float64((this.state, this.assets))
+    gradient = jax.jit(
+        lambda params: this.distiller.gradient(
+            state._replace(params=params), batch, assets
+        )
+    )
+    grads, _ = gradient(state.params)
+    rng = np.random.default_rng(0)
+    for leaf in jax.tree.leaves(grads):
+        assert bool(jnp.isfinite(leaf).all())
+        assert float(jnp.abs(leaf).max()) > 0
+    for _ in range(3):
+        way = jax.tree.map(lambda a: rng.standard_normal(a.shape), state.params)
+        eps = 1e-6
+        high, low = (
+            gradient(
+                jax.tree.map(lambda a, w, s=sign: a + s * eps * w, state.params, way)
+            )[1]["loss"]
+            for sign in (1, -1)
+        )
+        slope = (float(high) - float(low)) / (2 * eps)
+        inner = sum(
+            float((g * w).sum())
+            for g, w in zip(
+                jax.tree.leaves(grads), jax.tree.leaves(way), strict=True
+            )
+        )
+        np.testing.assert_allclose(inner, slope, rtol=1e-4, atol=1e-8)
+
+
+@pytest.mark.parametrize("name", ITERATIVE)
+def test_steps_lower_the_objective(name: str) -> None:
+    this = case(name)
+    if this.distiller.gradient is None:
+        pytest.skip("per-class updates have no single gradient")
+
+    @jax.jit
+    def objective(params) -> jax.Array:
+        """Mean loss of a set over 16 steps' networks and batches, pool as it began."""
+
+        def one(number: jax.Array) -> jax.Array:
+            at = this.state._replace(step=number + 1000, params=params)
+            return this.distiller.gradient(at, this.batch(at), this.assets)[1]["loss"]
+
+        return jnp.mean(jax.lax.map(one, jnp.arange(16)))
+
+    state, _ = run(name, 20)
+    assert float(objective(state.params)) < float(objective(this.state.params))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_set_is_saved_loaded_and_evaluated(name: str, tmp_path) -> None:
+    this = case(name)
+    data, labelled = dataset(), this.method.targets == "label"
+    config = this.method.smoke
+    network = getattr(config, "network", NetworkSpec(width=(4,), norm="instance"))
+    short = Recipe(steps=5, optimiser=OptimiserSpec("sgd", 0.05))
+    meta = Meta(
+        method=name,
+        dataset="toy",
+        dataset_hash="toy",
+        image_shape=this.task.image_shape,
+        num_classes=this.task.num_classes,
+        class_names=this.corpus.class_names,
+        label_kind="hard" if labelled else "representation",
+        protocol=Protocol("contract", network, short, short, short, full=False),
+        teacher=getattr(config, "teacher", None),
+    )
+    modules = {k: asset.variables for k, asset in this.assets.items()}
+    small = Distilled(
+        this.distiller.export(this.state, this.assets),
+        meta,
+        this.corpus.whitening,
+        modules,
+    )
+    artefact.save(small, tmp_path / "set")
+    loaded = artefact.load(tmp_path / "set")
+    assert_equal(small.synthetic, loaded.synthetic)
+    report = evaluation.evaluate([loaded], data, seeds=[0])
+    metric = "accuracy" if labelled else "representation_mse"
+    row = next(r for r in report.rows if (r["set"], r["metric"]) == (name, metric))
+    assert np.isfinite(row["mean"])
+
+
+@pytest.mark.parametrize("name", ITERATIVE)
+def test_step_lowers_for_every_platform(name: str) -> None:
+    this = case(name, conv="stock")
+    lowered = export.export(jax.jit(this.step), platforms=("cpu", "cuda", "tpu"))
+    assert set(lowered(this.state).platforms) == {"cpu", "cuda", "tpu"}
+
+
+@pytest.mark.parametrize("name", ITERATIVE)
+def test_bfloat16_bodies_keep_the_rest_in_float32(name: str) -> None:
+    this = case(name, dtype="bfloat16")
+    state, metrics = jax.jit(this.step)(this.state)
+    for leaf in jax.tree.leaves((state, metrics)):
+        assert leaf.dtype != jnp.bfloat16
+    assert all(bool(jnp.isfinite(v)) for v in metrics.values())
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_published_methods_are_documented(name: str) -> None:
+    module = __import__(f"jaxdd.methods.{name}", fromlist=["METHOD"])
+    missing = [s for s in SECTIONS if s not in (module.__doc__ or "")]
+    assert not missing
+    assert all(methods.get(name).parts)
+    assert presets.get(name)
+
+
+def test_published_list_is_the_folder() -> None:
+    """A file that is not published yet still runs through everything above."""
+    assert set(PUBLISHED) <= set(NAMES)
