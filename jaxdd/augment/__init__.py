@@ -8,7 +8,7 @@ import jax
 
 from jaxdd.augment.colour import colour_jitter, grayscale, solarize
 from jaxdd.augment.geometry import crop, flip, resized_crop, shift_scale
-from jaxdd.augment.noise import noise
+from jaxdd.augment.noise import additive_noise
 from jaxdd.augment.views import apply_view
 from jaxdd.base import Array, Augment, InputError, Key, PyTree
 from jaxdd.records import AugmentSpec
@@ -83,7 +83,7 @@ def build(
         "colour": any(jitter) and colour_jitter(*jitter, spec.jitter_probability),
         "grayscale": spec.grayscale and grayscale(spec.grayscale),
         "solarize": second_view and spec.solarize and solarize(spec.solarize),
-        "noise": spec.noise and noise(spec.noise, image_shape),
+        "noise": spec.noise and additive_noise(spec.noise, image_shape),
     }
     return chain({name: op for name, op in table.items() if op})
 

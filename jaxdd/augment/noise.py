@@ -4,10 +4,10 @@ import jax
 
 from jaxdd.base import Array, Augment, Key
 
-__all__ = ["noise"]
+__all__ = ["additive_noise"]
 
 
-def noise(deviation: float, image_shape: tuple[int, int, int]) -> Augment:
+def additive_noise(deviation: float, image_shape: tuple[int, int, int]) -> Augment:
     """Adds Gaussian noise of the given standard deviation, without clipping.
 
     Parameters: [n,h,w,c], the noise itself.
