@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from jaxdd.base import Array, Key
 
-__all__ = ["permuted"]
+__all__ = ["epoch_rows", "permuted"]
 
 _ROUNDS = 8  # four are enough for a pseudo-random permutation (Luby and Rackoff, 1988)
 
@@ -47,6 +47,28 @@ def permuted(key: Key, position: Array, size: Array | int) -> Array:
     first = encrypt(jnp.asarray(position).astype(jnp.uint32))
     last = jax.lax.while_loop(lambda v: jnp.any(v >= size), walk, first)
     return last.astype(jnp.int32)
+
+
+def epoch_rows(key: Key, step: Array, batch: int, size: int) -> Array:
+    """The rows of one step of sampling without replacement within each epoch.
+
+    The last, partial batch of an epoch is dropped; the next epoch is a new
+    permutation. A set no larger than `batch` is used whole at every step, in order.
+
+    Args:
+      key: constant through a run.
+      step: int32 [], may be traced.
+      batch: rows a step; 0 = the whole set.
+      size: rows of the set.
+
+    Returns:
+      int32 [min(batch, size)], or [size] where batch is 0.
+    """
+    if not 0 < batch < size:
+        return jnp.arange(size, dtype=jnp.int32)
+    epoch, place = jnp.divmod(step, size // batch)
+    position = place * batch + jnp.arange(batch, dtype=jnp.int32)
+    return permuted(jax.random.fold_in(key, epoch), position, size)
 
 
 def _mix(value: Array) -> Array:

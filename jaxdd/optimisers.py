@@ -1,0 +1,171 @@
+"""Optimisers with their schedules, from an `OptimiserSpec`.
+
+Everything is optax; only what it lacks is written here: LARS whose trust ratio is
+clipped at the learning rate, and clipping each leaf by its own norm.
+"""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxdd.base import Array, InputError, PyTree
+from jaxdd.records import OptimiserSpec
+
+__all__ = ["build", "clip_leaves", "scale_by_clipped_trust", "schedule"]
+
+_TRUST = 0.02  # eta of solo-learn's CIFAR recipes (kernel_ssl card, section 6)
+_NORM_FLOOR = 1e-6  # PyTorch's clip_grad_norm_ adds it to the norm
+_TRUST_FLOOR = 1e-8
+
+
+def build(spec: OptimiserSpec, num_steps: int) -> optax.GradientTransformation:
+    """The optimiser of `spec` for a run of `num_steps` steps.
+
+    sgd follows PyTorch: weight decay is added to the gradient of every leaf, biases
+    and norms included, before momentum, and the learning rate multiplies last.
+
+    Args:
+      spec: the settings.
+      num_steps: length of the run, which the schedules are stretched over.
+
+    Returns:
+      A transformation whose `update` needs the parameters.
+
+    Raises:
+      InputError: an unknown name, a value out of range, or weight decay with adam.
+    """
+    _check(spec, num_steps)
+    rate = schedule(spec, num_steps)
+    return optax.chain(*_clip(spec), *_core(spec, rate))
+
+
+def schedule(spec: OptimiserSpec, num_steps: int) -> optax.Schedule:
+    """The learning rate as a function of the step.
+
+    A linear warm-up from zero, then the decay over the remaining steps: it reaches
+    `final` times the rate at step `num_steps`, one after the last.
+    """
+    rate, rest = spec.learning_rate, max(num_steps - spec.warmup, 1)
+    if spec.schedule == "linear":
+        decay = optax.linear_schedule(rate, rate * spec.final, rest)
+    elif spec.schedule == "cosine":
+        decay = optax.cosine_decay_schedule(rate, rest, alpha=spec.final)
+    elif spec.schedule == "step":
+        half = max(num_steps // 2 - spec.warmup, 1)
+        decay = optax.piecewise_constant_schedule(rate, {half: 0.1})
+    else:
+        decay = optax.constant_schedule(rate)
+    if spec.warmup == 0:
+        return decay
+    warmup = optax.linear_schedule(0.0, rate, spec.warmup)
+    return optax.join_schedules([warmup, decay], [spec.warmup])
+
+
+def clip_leaves(max_norm: float) -> optax.GradientTransformation:
+    """Shrinks each leaf's update to a Euclidean norm of at most `max_norm`."""
+
+    def clip(update: Array) -> Array:
+        norm = jnp.sqrt(jnp.sum(update**2))
+        return update * jnp.minimum(1.0, max_norm / (norm + _NORM_FLOOR)).astype(
+            update.dtype
+        )
+
+    return optax.stateless(lambda updates, params: jax.tree.map(clip, updates))
+
+
+def scale_by_clipped_trust(
+    rate: optax.Schedule, weight_decay: float, trust: float = _TRUST
+) -> optax.GradientTransformation:
+    """Layer-wise adaptation of LARS with its clip at the learning rate.
+
+    For a leaf p of two or more axes with gradient g:
+    s = trust ||p|| / (||g|| + weight_decay ||p|| + 1e-8), clipped to s / rate <= 1,
+    and the update is min(s / rate, 1) (g + weight_decay p). Leaves of fewer axes
+    (biases, norms), and leaves with p = 0 or g = 0, pass unchanged.
+
+    Args:
+      rate: the learning rate schedule that multiplies the update afterwards.
+      weight_decay: coupled L2.
+      trust: eta.
+
+    Returns:
+      The transformation (You et al. 2017, arXiv 1708.03888; the clip is that of the
+      recipes in solo-learn, MIT, as told by the kernel_ssl card, section 6).
+    """
+
+    def init(params: PyTree) -> PyTree:
+        del params
+        return optax.ScaleByScheduleState(jnp.zeros((), jnp.int32))
+
+    def update(
+        updates: PyTree, state: PyTree, params: PyTree | None = None
+    ) -> tuple[PyTree, PyTree]:
+        if params is None:
+            raise ValueError("scale_by_clipped_trust needs the parameters")
+        now = jnp.asarray(rate(state.count))
+
+        def adapt(g: Array, p: Array) -> Array:
+            if p.ndim < 2:
+                return g
+            norm_p, norm_g = jnp.sqrt(jnp.sum(p**2)), jnp.sqrt(jnp.sum(g**2))
+            ratio = trust * norm_p / (norm_g + weight_decay * norm_p + _TRUST_FLOOR)
+            ratio = jnp.where(ratio < now, ratio / jnp.where(now > 0, now, 1), 1)
+            scaled = ratio.astype(g.dtype) * (g + weight_decay * p)
+            return jnp.where((norm_p > 0) & (norm_g > 0), scaled, g)
+
+        next_state = optax.ScaleByScheduleState(state.count + 1)
+        return jax.tree.map(adapt, updates, params), next_state
+
+    return optax.GradientTransformation(init, update)
+
+
+def _clip(spec: OptimiserSpec) -> list[optax.GradientTransformation]:
+    return [clip_leaves(spec.clip_norm)] if spec.clip_norm else []
+
+
+def _core(
+    spec: OptimiserSpec, rate: optax.Schedule
+) -> list[optax.GradientTransformation]:
+    decay = spec.weight_decay
+    momentum = [optax.trace(spec.momentum)] if spec.momentum else []
+    step = optax.scale_by_learning_rate(rate)
+    if spec.name == "sgd":
+        coupled = [optax.add_decayed_weights(decay)] if decay else []
+        return [*coupled, *momentum, step]
+    if spec.name == "lars":
+        return [scale_by_clipped_trust(rate, decay), *momentum, step]
+    if spec.name == "adam":
+        return [optax.adam(rate)]
+    if spec.name == "adamw":
+        return [optax.adamw(rate, weight_decay=decay)]
+    return [optax.lamb(rate, weight_decay=decay)]
+
+
+def _check(spec: OptimiserSpec, num_steps: int) -> None:
+    """Refuses values without meaning, naming the field."""
+    names = {
+        "name": ("sgd", "adam", "adamw", "lars", "lamb"),
+        "schedule": ("constant", "linear", "cosine", "step"),
+    }
+    for field, allowed in names.items():
+        if getattr(spec, field) not in allowed:
+            raise InputError(
+                f"optimiser.{field}={getattr(spec, field)!r}: choose one of "
+                + ", ".join(allowed)
+            )
+    for field in ("learning_rate", "momentum", "weight_decay", "final", "clip_norm"):
+        value = getattr(spec, field)
+        if not (math.isfinite(value) and value >= 0):
+            raise InputError(f"optimiser.{field}={value}: must be finite and >= 0")
+    if spec.name == "adam" and spec.weight_decay:
+        raise InputError(
+            f"optimiser.weight_decay={spec.weight_decay}: adam has none; "
+            "use adamw, or set it to 0"
+        )
+    if spec.warmup < 0 or (spec.warmup and spec.warmup >= num_steps):
+        raise InputError(
+            f"optimiser.warmup={spec.warmup}: must be in [0, {num_steps}), "
+            f"less than the {num_steps} steps of the run"
+        )

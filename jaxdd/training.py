@@ -1,0 +1,321 @@
+"""The one training loop: students, teachers, SSL targets and pool members.
+
+A `Trainer` is three pure functions, so that it runs under jit, scan, vmap and
+lax.map over keys; `train` lets a `Drive` run its steps.
+"""
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from jaxdd import augment, losses, optimisers
+from jaxdd.base import (
+    Array,
+    Drive,
+    InputError,
+    Key,
+    Metrics,
+    Network,
+    PyTree,
+    Variables,
+)
+from jaxdd.records import Recipe
+from jaxdd.rng import epoch_rows
+
+__all__ = [
+    "Loss",
+    "Source",
+    "TrainState",
+    "Trainer",
+    "Weighted",
+    "array_source",
+    "fit_step",
+    "scan_drive",
+    "supervised",
+    "train",
+    "trainer",
+]
+
+Source = Callable[[Key, Array, PyTree], tuple[PyTree, PyTree]]
+"""(key, step, data) -> (images, targets) of a step; the key is constant in a run."""
+
+Loss = Callable[
+    [Network, Variables, PyTree, PyTree, PyTree, Key],
+    tuple[Array, tuple[Variables, Metrics]],
+]
+"""(network, variables, ema, images, targets, key) -> value, (variables with updated
+statistics, metrics); wide enough for losses of two views or of an averaged network."""
+
+
+class TrainState(NamedTuple):
+    """Everything that changes while a network trains."""
+
+    step: Array  # int32 []
+    key: Key  # constant
+    variables: Variables
+    opt: PyTree  # optax state
+    ema: Variables | tuple = ()  # average of the variables, () when off
+
+
+class Trainer(NamedTuple):
+    """Training as pure functions.
+
+    `init(key, variables=None)` starts from fresh or from given variables;
+    `step(state, data) -> (state, metrics)`; `finish(state)` gives the variables to use
+    at test: the average where the recipe asks for one, batch norm on running
+    statistics.
+    """
+
+    init: Callable[..., TrainState]
+    step: Callable[[TrainState, PyTree], tuple[TrainState, Metrics]]
+    finish: Callable[[TrainState], Variables]
+
+
+class Weighted(NamedTuple):
+    """Targets with a weight per row, as `supervised` understands them."""
+
+    target: Array
+    weight: Array  # [n]
+
+
+def fit_step(
+    network: Network, optimiser: optax.GradientTransformation, loss: Loss
+) -> Callable[..., tuple[Variables, PyTree, Metrics]]:
+    """One optimiser step as a pure function.
+
+    Args:
+      network: the architecture.
+      optimiser: of the parameters.
+      loss: of the step.
+
+    Returns:
+      `update(variables, opt, images, targets, key, ema=()) ->
+      (variables, opt, metrics)`; the statistics are those the loss returns, and the
+      metrics hold `loss`.
+    """
+
+    def update(
+        variables: Variables,
+        opt: PyTree,
+        images: PyTree,
+        targets: PyTree,
+        key: Key,
+        ema: PyTree = (),
+    ) -> tuple[Variables, PyTree, Metrics]:
+        def objective(params: PyTree) -> tuple[Array, tuple[Variables, Metrics]]:
+            now = Variables(params, variables.stats)
+            return loss(network, now, ema, images, targets, key)
+
+        (value, (after, metrics)), grads = jax.value_and_grad(objective, has_aux=True)(
+            variables.params
+        )
+        updates, opt = optimiser.update(grads, opt, variables.params)
+        params = optax.apply_updates(variables.params, updates)
+        return Variables(params, after.stats), opt, {"loss": value, **metrics}
+
+    return update
+
+
+def supervised(kind: str) -> Loss:
+    """The loss of one augmented view against its target, batch norm in training mode.
+
+    Args:
+      kind: cross_entropy (targets int [n] or float [n,k]) or mse (float [n,d]).
+
+    Returns:
+      A loss that takes plain targets or `Weighted` ones.
+
+    Raises:
+      InputError: an unknown kind.
+    """
+    table = {"cross_entropy": losses.cross_entropy, "mse": losses.mean_squared_error}
+    if kind not in table:
+        raise InputError(f"recipe.loss={kind!r}: choose one of {', '.join(table)}")
+    return _supervised(table[kind])
+
+
+@lru_cache
+def _supervised(rows: Callable[..., Array]) -> Loss:
+    def loss(
+        network: Network,
+        variables: Variables,
+        ema: PyTree,
+        images: PyTree,
+        targets: PyTree,
+        key: Key,
+    ) -> tuple[Array, tuple[Variables, Metrics]]:
+        del ema
+        target, weight = targets if isinstance(targets, Weighted) else (targets, None)
+        output, after = network.apply(variables, images, train=True, key=key)
+        return rows(output.logits, target, weight), (after, {})
+
+    return loss
+
+
+@lru_cache
+def array_source(recipe: Recipe) -> Source:
+    """Batches from arrays: data = (images, targets) or (images, targets, weight).
+
+    The whole set at every step where `recipe.batch` is 0 or not below its size;
+    otherwise without replacement within each epoch, the last partial batch dropped.
+    Images get `recipe.augment`.
+
+    Args:
+      recipe: batch size and augmentation.
+
+    Returns:
+      The source; with weights its targets are `Weighted`.
+    """
+
+    def source(key: Key, step: Array, data: PyTree) -> tuple[PyTree, PyTree]:
+        key_rows, key_augment = jax.random.split(key)
+        rows = epoch_rows(key_rows, step, recipe.batch, data[0].shape[0])
+        whole = rows.shape[0] == data[0].shape[0]
+        images, *rest = data if whole else [part[rows] for part in data]
+        if not augment.is_identity(recipe.augment):
+            operations = augment.build(recipe.augment, images.shape[1:])
+            drawn = operations.sample(
+                jax.random.fold_in(key_augment, step), images.shape[0]
+            )
+            images = operations.apply(drawn, images)
+        return images, rest[0] if len(rest) == 1 else Weighted(*rest)
+
+    return source
+
+
+@lru_cache(maxsize=64)
+def trainer(
+    source: Source, network: Network, recipe: Recipe, *, loss: Loss | None = None
+) -> Trainer:
+    """A training run as pure functions.
+
+    Equal arguments give the same object, so that repeated runs compile once.
+
+    Args:
+      source: where the batches come from.
+      network: what is trained.
+      recipe: optimiser, steps, loss and average.
+      loss: in place of the recipe's named loss.
+
+    Returns:
+      The trainer.
+
+    Raises:
+      InputError: a recipe without meaning (steps, average, optimiser or loss).
+    """
+    _check(recipe)
+    optimiser = optimisers.build(recipe.optimiser, recipe.steps)
+    update = fit_step(network, optimiser, loss or supervised(recipe.loss))
+
+    def init(key: Key, variables: Variables | None = None) -> TrainState:
+        key_init, key_run = jax.random.split(key)
+        if variables is None:
+            variables = network.init(key_init)
+        return TrainState(
+            step=jnp.zeros((), jnp.int32),
+            key=key_run,
+            variables=variables,
+            opt=optimiser.init(variables.params),
+            ema=variables if recipe.ema else (),
+        )
+
+    def step(state: TrainState, data: PyTree) -> tuple[TrainState, Metrics]:
+        key_source, key_loss = jax.random.split(state.key)
+        images, targets = source(key_source, state.step, data)
+        variables, opt, metrics = update(
+            state.variables,
+            state.opt,
+            images,
+            targets,
+            jax.random.fold_in(key_loss, state.step),
+            state.ema,
+        )
+        ema = _average(state.ema, variables, recipe.ema) if recipe.ema else ()
+        return TrainState(state.step + 1, state.key, variables, opt, ema), metrics
+
+    def finish(state: TrainState) -> Variables:
+        return state.ema if isinstance(state.ema, Variables) else state.variables
+
+    return Trainer(init, step, finish)
+
+
+def train(
+    key: Key,
+    source: Source,
+    network: Network,
+    recipe: Recipe,
+    data: PyTree = (),
+    *,
+    loss: Loss | None = None,
+    start: Variables | None = None,
+    drive: Drive | None = None,
+    stage: str = "train",
+) -> tuple[Variables, Metrics]:
+    """Trains one network.
+
+    Args:
+      key: decides the initial weights and every draw.
+      source: where the batches come from.
+      network: what is trained.
+      recipe: how.
+      data: constant arrays that the source reads.
+      loss: in place of the recipe's named loss.
+      start: variables to start from instead of fresh ones.
+      drive: who runs the steps; one scan by default.
+      stage: the name of this stage for progress and checkpoints.
+
+    Returns:
+      The variables to use at test and the metrics of every step, each [steps].
+    """
+    run = trainer(source, network, recipe, loss=loss)
+    state = _start(run.init, key, start)
+    state, metrics = (drive or scan_drive)(
+        run.step, state, recipe.steps, data, stage=stage
+    )
+    return run.finish(state), metrics
+
+
+def scan_drive(
+    step: Callable[[PyTree, PyTree], tuple[PyTree, Metrics]],
+    state: PyTree,
+    num_steps: int,
+    data: PyTree,
+    *,
+    stage: str,
+) -> tuple[PyTree, Metrics]:
+    """The default `Drive`: all steps in one jitted scan."""
+    del stage
+    return _scan(step, num_steps, state, data)
+
+
+@jax.jit(static_argnums=(0, 1))
+def _scan(
+    step: Callable, num_steps: int, state: PyTree, data: PyTree
+) -> tuple[PyTree, Metrics]:
+    return jax.lax.scan(lambda s, _: step(s, data), state, length=num_steps)
+
+
+@jax.jit(static_argnums=0)
+def _start(init: Callable, key: Key, variables: Variables | None) -> TrainState:
+    # Copies, so that a drive may donate the state without deleting what was given.
+    return jax.tree.map(jnp.copy, init(key, variables))
+
+
+def _average(ema: PyTree, variables: Variables, decay: float) -> Variables:
+    """The running average of weights and statistics."""
+    return optax.incremental_update(variables, ema, 1 - decay)  # pyright: ignore
+
+
+def _check(recipe: Recipe) -> None:
+    """Refuses values without meaning, naming the field."""
+    if recipe.steps < 0 or recipe.batch < 0:
+        raise InputError(
+            f"recipe.steps={recipe.steps}, recipe.batch={recipe.batch}: "
+            "both must be >= 0 (batch 0 = the whole set)"
+        )
+    if not 0 <= recipe.ema < 1:
+        raise InputError(f"recipe.ema={recipe.ema}: must be in [0, 1); 0 = off")

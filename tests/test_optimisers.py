@@ -1,0 +1,177 @@
+"""Optimisers against hand-written steps."""
+
+import dataclasses
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from jaxdd import optimisers
+from jaxdd.base import InputError
+from jaxdd.records import OptimiserSpec
+
+PARAMS = {
+    "kernel": np.array([[1.0, -2.0], [0.5, 3.0]]),
+    "bias": np.array([0.3, -0.7]),
+}
+
+
+def _gradients(num_steps):
+    rng = np.random.default_rng(1)
+    return [
+        {name: rng.standard_normal(p.shape) for name, p in PARAMS.items()}
+        for _ in range(num_steps)
+    ]
+
+
+def _run(spec, gradients):
+    """The parameters after each optimiser step."""
+    optimiser = optimisers.build(spec, len(gradients))
+    params = jax.tree.map(jnp.asarray, PARAMS)
+    state, visited = optimiser.init(params), []
+    for gradient in gradients:
+        updates, state = optimiser.update(
+            jax.tree.map(jnp.asarray, gradient), state, params
+        )
+        params = optax.apply_updates(params, updates)
+        visited.append(params)
+    return visited
+
+
+def _assert_equal_trees(actual, expected):
+    for name in expected:
+        np.testing.assert_allclose(actual[name], expected[name], rtol=1e-12, atol=1e-13)
+
+
+def test_sgd_adds_weight_decay_before_momentum(x64):
+    gradients = _gradients(4)
+    visited = _run(OptimiserSpec("sgd", 0.1, 0.9, 0.05), gradients)
+    params = {k: v.copy() for k, v in PARAMS.items()}
+    buffer = {k: np.zeros_like(v) for k, v in PARAMS.items()}
+    for gradient, actual in zip(gradients, visited, strict=True):
+        for name in params:  # biases decay too
+            buffer[name] = 0.9 * buffer[name] + gradient[name] + 0.05 * params[name]
+            params[name] = params[name] - 0.1 * buffer[name]
+        _assert_equal_trees(actual, params)
+
+
+def test_lars_equals_the_formula_of_the_card(x64):
+    gradients = _gradients(5)
+    gradients[1]["kernel"] *= 1e-3  # a small gradient: the clip at the rate acts
+    spec = OptimiserSpec("lars", 0.3, 0.9, 1e-4, schedule="cosine", warmup=2)
+    visited = _run(spec, gradients)
+    rate = [float(optimisers.schedule(spec, 5)(jnp.int32(t))) for t in range(5)]
+    p, b = PARAMS["kernel"].copy(), PARAMS["bias"].copy()
+    buffer_p, buffer_b = np.zeros_like(p), np.zeros_like(b)
+    clipped = []
+    for lr, gradient, actual in zip(rate, gradients, visited, strict=True):
+        g, norm = gradient["kernel"], np.linalg.norm
+        s = 0.02 * norm(p) / (norm(g) + 1e-4 * norm(p) + 1e-8)
+        clipped.append(s >= lr)
+        s = min(s / lr, 1) if lr > 0 else 1
+        buffer_p = 0.9 * buffer_p + s * (g + 1e-4 * p)
+        buffer_b = 0.9 * buffer_b + gradient["bias"]
+        p, b = p - lr * buffer_p, b - lr * buffer_b
+        _assert_equal_trees(actual, {"kernel": p, "bias": b})
+    assert True in clipped[1:]
+    assert False in clipped
+
+
+def test_lars_passes_zero_weights_and_zero_gradients():
+    transform = optimisers.scale_by_clipped_trust(lambda count: 0.1, 0.5)
+    params = {"zero": jnp.zeros((2, 2)), "still": jnp.ones((2, 2))}
+    gradient = {"zero": jnp.ones((2, 2)), "still": jnp.zeros((2, 2))}
+    updates, _ = transform.update(gradient, transform.init(params), params)
+    np.testing.assert_array_equal(updates["zero"], gradient["zero"])
+    np.testing.assert_array_equal(updates["still"], gradient["still"])
+
+
+@pytest.mark.parametrize(
+    ("spec", "expected"),
+    [
+        (OptimiserSpec(schedule="constant", learning_rate=0.2), {0: 0.2, 100: 0.2}),
+        (
+            OptimiserSpec(schedule="linear", learning_rate=0.2, final=1e-3),
+            {0: 0.2, 50: 0.2 * (1 + 1e-3) / 2, 100: 2e-4},
+        ),
+        (
+            OptimiserSpec(schedule="cosine", learning_rate=0.2, final=0.1),
+            {0: 0.2, 50: 0.2 * 0.55, 100: 0.02},
+        ),
+        (
+            OptimiserSpec(schedule="step", learning_rate=0.2),
+            {0: 0.2, 49: 0.2, 50: 0.02, 100: 0.02},
+        ),
+        (
+            OptimiserSpec(schedule="cosine", learning_rate=0.2, warmup=20),
+            {0: 0.0, 10: 0.1, 20: 0.2, 60: 0.1, 100: 0.0},
+        ),
+        (
+            OptimiserSpec(schedule="step", learning_rate=0.2, warmup=20),
+            {10: 0.1, 49: 0.2, 50: 0.02},
+        ),
+    ],
+)
+def test_schedules_reach_their_values(spec, expected, x64):
+    rate = optimisers.schedule(spec, 100)
+    for step, value in expected.items():
+        assert float(rate(jnp.asarray(step))) == pytest.approx(value, abs=1e-12)
+
+
+def test_adamw_and_lamb_decay_apart_from_the_gradient(x64):
+    zero = [jax.tree.map(np.zeros_like, PARAMS)]
+    for name in ("adamw", "lamb"):
+        (after,) = _run(OptimiserSpec(name, 0.1, weight_decay=0.5), zero)
+        assert not np.allclose(after["kernel"], PARAMS["kernel"])
+    (after,) = _run(OptimiserSpec("adamw", 0.1, weight_decay=0.5), zero)
+    np.testing.assert_allclose(after["kernel"], PARAMS["kernel"] * 0.95, rtol=1e-12)
+
+
+def test_clip_shrinks_each_leaf_by_its_own_norm(x64):
+    gradient = {"kernel": np.full((2, 2), 3.0), "bias": np.array([0.1, 0.0])}
+    spec = OptimiserSpec("sgd", 1.0, 0.0, clip_norm=2.0)
+    (after,) = _run(spec, [gradient])
+    moved = PARAMS["kernel"] - after["kernel"]
+    np.testing.assert_allclose(np.linalg.norm(moved), 2, rtol=1e-6)
+    np.testing.assert_allclose(PARAMS["bias"] - after["bias"], gradient["bias"])
+
+
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw", "lars", "lamb"])
+def test_every_optimiser_descends_under_jit_and_vmap(name):
+    spec = OptimiserSpec(name, 0.05, 0.5, schedule="linear", final=0.1, warmup=2)
+    optimiser = optimisers.build(spec, 30)
+
+    @jax.jit
+    @jax.vmap
+    def descend(params):
+        def step(carry, _):
+            params, state = carry
+            value, gradient = jax.value_and_grad(lambda p: jnp.sum(p["w"] ** 2))(params)
+            updates, state = optimiser.update(gradient, state, params)
+            return (optax.apply_updates(params, updates), state), value
+
+        carry = (params, optimiser.init(params))
+        return jax.lax.scan(step, carry, length=30)[1]
+
+    values = descend({"w": jnp.arange(1.0, 13.0).reshape(2, 3, 2)})
+    assert np.all(values[:, -1] < values[:, 0])
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"name": "sdg"}, "optimiser.name"),
+        ({"schedule": "cosin"}, "optimiser.schedule"),
+        ({"learning_rate": -1.0}, "optimiser.learning_rate"),
+        ({"learning_rate": math.nan}, "optimiser.learning_rate"),
+        ({"name": "adam", "weight_decay": 0.1}, "adamw"),
+        ({"warmup": 10}, "optimiser.warmup"),
+    ],
+)
+def test_bad_optimiser_settings_are_named(change, named):
+    spec = dataclasses.replace(OptimiserSpec(), **change)
+    with pytest.raises(InputError, match=named):
+        optimisers.build(spec, 10)
