@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
-import importlib
-import importlib.util
 import math
-from collections.abc import Iterable
 from typing import Any
 
-from jaxdd import methods
-from jaxdd.base import InputError
+from jaxdd import methods, presets
 from jaxdd.records import (
     DataSpec,
     NetworkSpec,
@@ -21,21 +16,13 @@ from jaxdd.records import (
     Recipe,
 )
 
-__all__ = ["adapt", "preset", "presets", "smoke", "unknown"]
+__all__ = ["adapt", "preset", "smoke", "table"]
 
 _SIDES = {"digits": 8, "mnist": 28}  # of the data the presets were written for
 _TINY = NetworkSpec(width=(8, 16), norm="batch")
 
 
-def unknown(what: str, name: str, known: Iterable[str]) -> InputError:
-    """The error for a name that does not exist, with the nearest one that does."""
-    known = list(known)
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
-    return InputError(f"{what} {name!r} is unknown.{hint} Known: {', '.join(known)}")
-
-
-def presets(method: str) -> tuple[dict[str, Preset], str]:
+def table(method: str) -> tuple[dict[str, Preset], str]:
     """All presets of a method, and the name of its default.
 
     A method without a preset file has one preset, `plain`: its default settings on
@@ -45,11 +32,12 @@ def presets(method: str) -> tuple[dict[str, Preset], str]:
       InputError: the method is unknown.
     """
     made = methods.get(method)
-    module = f"jaxdd.presets.{method}"
-    if importlib.util.find_spec(module) is None:
-        return {"plain": _plain(made)}, "plain"
-    table = importlib.import_module(module)
-    return table.PRESETS, table.DEFAULT
+    found = presets.get(method)
+    return (
+        (found, presets.default(method))
+        if found
+        else ({"plain": _plain(made)}, "plain")
+    )
 
 
 def preset(method: str, name: str = "", data: str = "") -> tuple[str, Preset]:
@@ -66,15 +54,12 @@ def preset(method: str, name: str = "", data: str = "") -> tuple[str, Preset]:
     Raises:
       InputError: the method or the preset is unknown.
     """
-    table, default = presets(method)
-    if name:
-        if name not in table:
-            raise unknown(f"preset of {method}", name, table)
-        return name, table[name]
-    for candidate in (default, *table) if data else ():
-        if table[candidate].data.name == data:
-            return candidate, table[candidate]
-    return default, table[default]
+    known, default = table(method)
+    if name and name not in known:
+        return name, presets.pick(method, name)
+    on_data = [n for n in (default, *known) if data and known[n].data.name == data]
+    chosen = name or next(iter(on_data), default)
+    return chosen, known[chosen]
 
 
 def adapt(method: str, image_shape: tuple[int, ...]) -> tuple[str, Preset]:
@@ -90,16 +75,16 @@ def adapt(method: str, image_shape: tuple[int, ...]) -> tuple[str, Preset]:
     Returns:
       A name, `<preset>_fitted`, and the settings.
     """
-    table, default = presets(method)
+    known, default = table(method)
     side = min(image_shape[:2])
 
     def distance(name: str) -> tuple[float, bool]:
-        known = _SIDES.get(table[name].data.name, math.inf)
-        return abs(math.log(known / side)), name != default
+        usual = _SIDES.get(known[name].data.name, math.inf)
+        return abs(math.log(usual / side)), name != default
 
-    light = [n for n in table if not n.endswith(("_paper", "_code"))] or [default]
+    light = [n for n in known if not n.endswith(("_paper", "_code"))] or [default]
     name = min(light, key=distance)
-    chosen = table[name]
+    chosen = known[name]
     data = dataclasses.replace(chosen.data, pad=0, pool=1)
     if _SIDES.get(chosen.data.name) == side:
         data = chosen.data

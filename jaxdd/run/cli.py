@@ -12,12 +12,17 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from jaxdd.base import InputError
 from jaxdd.run import choose
-from jaxdd.run.config import Options, RunConfig, from_preset, workdir_of
+from jaxdd.run.config import (
+    Options,
+    RunConfig,
+    cache_folder,
+    from_preset,
+    workdir_of,
+)
 
 __all__ = ["main", "parse"]
 
@@ -33,10 +38,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
       The exit code.
     """
+    arguments = sys.argv[1:] if arguments is None else arguments
     config: Options | None = None
     try:
-        config = parse(sys.argv[1:] if arguments is None else arguments)
-        return _act(config)
+        config = parse(arguments)
+        return _act(config, arguments)
     except InputError as error:
         _say(f"error: {error}")
         return 2
@@ -176,9 +182,9 @@ def _description(method: str, preset: str) -> str:
     import importlib
 
     text = importlib.import_module(f"jaxdd.methods.{method}").__doc__ or ""
-    table, _ = choose.presets(method)
+    known, _ = choose.table(method)
     intro = text.strip().split("\n\n")[:2]
-    return "\n\n".join([*intro, f"Presets: {', '.join(table)}. Shown: {preset}."])
+    return "\n\n".join([*intro, f"Presets: {', '.join(known)}. Shown: {preset}."])
 
 
 def _peek(arguments: list[str], name: str) -> str | None:
@@ -194,34 +200,39 @@ def _peek(arguments: list[str], name: str) -> str | None:
     return found
 
 
-def _act(config: Options) -> int:
-    if config.list:
-        from jaxdd.run import console
+def _act(config: Options, arguments: Sequence[str]) -> int:
+    from jaxdd.run import console, mesh
 
+    if config.list:
         console.show_methods()
         return 0
+    if not config.dry_run:
+        mesh.compile_cache(cache_folder(config) / "programs")
     if config.verify is not None:
         from jaxdd.run import verify
 
-        return verify.verify(config.verify, config)
+        return 0 if verify.verify(config.verify, config) else 1
     assert isinstance(config, RunConfig)
     if config.dry_run:
         from jaxdd.run import dry_run
 
-        dry_run.dry_run(config)
+        dry_run.dry_run(config, announce=console.say)
         return 0
-    from jaxdd.run import console, pipeline
+    from jaxdd.run import environment, pipeline
 
-    console.show_report(pipeline.run(config), workdir_of(config))
+    report = pipeline.run(
+        config, announce=console.say, command=environment.spelled(arguments)
+    )
+    console.show_report(report, workdir_of(config))
     return 0
 
 
 def _failed(error: Exception, config: Options | None) -> int:
     """Reports a failure that is not the user's mistake: one line, and where to look."""
     text = traceback.format_exc()
-    _say(f"failed: {type(error).__name__}: {error}")
-    folder = workdir_of(config) if isinstance(config, RunConfig) else Path()
-    if config is None or config.debug or not folder.is_dir():
+    _say(f"failed: {type(error).__name__}: {str(error).strip()}")
+    folder = workdir_of(config) if isinstance(config, RunConfig) else None
+    if config is None or config.debug or folder is None or not folder.is_dir():
         _say(text)
         return 1
     with contextlib.suppress(OSError):

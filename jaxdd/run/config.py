@@ -1,16 +1,19 @@
 """What a run is: one frozen record, its identity, and changes to it by dotted name.
 
-Nothing here parses a command line (`jaxdd.run.cli` does, with tyro) and nothing
-imports JAX, so that `--help` and `--list` answer at once.
+Nothing here parses a command line (`jaxdd.run.cli` does, with tyro).
 """
 
 from __future__ import annotations
 
+import dataclasses
+import difflib
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
+from jaxdd.base import InputError
 from jaxdd.records import DataSpec, Preset, Protocol, digest, to_dict
 
 __all__ = [
@@ -21,6 +24,7 @@ __all__ = [
     "differences",
     "from_preset",
     "identity",
+    "override",
     "run_hash",
     "workdir_of",
 ]
@@ -46,6 +50,8 @@ class LoopConfig:
     environment variable JAXDD_CACHE, else ~/.cache/jaxdd."""
     progress: bool = True
     """Draw progress bars."""
+    devices: int = 1
+    """Devices over which the rows of a real batch are split; 0 = all there are."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,8 +146,8 @@ def workdir_of(config: RunConfig) -> Path:
     """Where the run's files go: as asked, or a folder named by its settings."""
     if config.workdir is not None:
         return config.workdir.expanduser()
-    name = "-".join(filter(None, (config.method, config.preset, run_hash(config))))
-    return Path("runs") / name
+    parts = [config.method, config.preset, "smoke" if config.smoke else ""]
+    return Path("runs") / "-".join([*filter(None, parts), run_hash(config)])
 
 
 def cache_folder(config: RunConfig) -> Path:
@@ -167,3 +173,54 @@ def _flatten(value: Any, prefix: str = "") -> dict[str, Any]:
     for name, entry in value.items():
         flat |= _flatten(entry, f"{prefix}.{name}" if prefix else name)
     return flat
+
+
+def override(config: RunConfig, changes: Mapping[str, Any]) -> RunConfig:
+    """The configuration with settings changed by dotted name.
+
+    Args:
+      config: where to start.
+      changes: values by name. `run.`, `data.`, `evaluate.` and `distill.` name the
+        part; anything else is looked for in the method's settings, then in `run`.
+        Records may be given as dicts of the fields that change.
+
+    Raises:
+      InputError: there is no such setting; the message suggests the nearest.
+    """
+    for name, value in changes.items():
+        config = _set(config, _full_name(config, name).split("."), value, name)
+    return config
+
+
+def _full_name(config: RunConfig, name: str) -> str:
+    first = name.split(".")[0]
+    if first in _fields(config.distill):
+        return f"distill.{name}"
+    if first in _fields(config.run):
+        return f"run.{name}"
+    return name if first in _fields(config) else f"distill.{name}"
+
+
+def _fields(record: Any) -> dict[str, Any]:
+    return {f.name: getattr(record, f.name) for f in dataclasses.fields(record)}
+
+
+def _set(record: Any, path: list[str], value: Any, name: str) -> Any:
+    known = _fields(record) if dataclasses.is_dataclass(record) else {}
+    if path[0] not in known:
+        near = difflib.get_close_matches(path[0], known, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise InputError(
+            f"there is no setting {name!r}.{hint} {type(record).__name__} has"
+            f" {', '.join(known) or 'no settings'}"
+        )
+    old = known[path[0]]
+    if len(path) > 1:
+        new = _set(old, path[1:], value, name)
+    elif isinstance(value, Mapping) and dataclasses.is_dataclass(old):
+        new = old
+        for field, entry in value.items():
+            new = _set(new, [str(field)], entry, f"{name}.{field}")
+    else:
+        new = tuple(value) if isinstance(value, list) else value
+    return dataclasses.replace(record, **{path[0]: new})

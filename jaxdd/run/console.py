@@ -1,0 +1,134 @@
+"""What is shown in the terminal: one line per event, and tables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from jaxdd.run import report as reports
+from jaxdd.run.figures import LOWER_IS_BETTER, number, title_of
+from jaxdd.run.report import RunReport
+
+__all__ = ["say", "show", "show_methods", "show_report"]
+
+
+def say(line: str) -> None:
+    """One line of what is going on."""
+    _console().print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def show(renderable: Any) -> None:
+    """Anything rich can draw."""
+    _console().print(renderable)
+
+
+def _console() -> Any:
+    from rich.console import Console
+
+    return Console()
+
+
+def show_report(report: RunReport, folder: Path) -> None:
+    """The rows as a table, and where the figures and the page are."""
+    if report.rows:
+        show(_rows(report))
+    for note in report.notes:
+        say(f"note: {note}")
+    for line in _facts(report):
+        say(line)
+    for place in _places(folder):
+        say(place)
+
+
+def _rows(report: RunReport) -> Any:
+    from rich import box
+    from rich.table import Table
+
+    size, name = report.set.get("size", 0), report.dataset.get("name", "")
+    table = Table(
+        title=f"{report.method} on {name}: {size:,} images",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    for head in ("metric", "set"):
+        table.add_column(head, no_wrap=True)
+    for head in ("mean", "std", "seeds"):
+        table.add_column(head, justify="right", no_wrap=True)
+    table.add_column("student", style="dim")
+    last = ""
+    for row in reports.by_metric(report.rows):
+        metric = row["metric"]
+        if last and metric != last:
+            table.add_section()
+        table.add_row(*_cells(report, row, metric != last), style=_style(report, row))
+        last = metric
+    return table
+
+
+def _cells(report: RunReport, row: dict[str, Any], first: bool) -> list[str]:
+    metric = row["metric"]
+    arrow = "↓" if metric in LOWER_IS_BETTER else "↑"
+    top = row["set"] != "full" and row["mean"] == reports.best(report.rows, metric)
+    mean = number(metric, row["mean"])
+    return [
+        f"{title_of(metric)} {arrow}" if first else "",
+        row["set"],
+        f"[bold]{mean}[/bold]" if top else mean,
+        number(metric, row["std"]) if row["seeds"] > 1 else "–",
+        str(row["seeds"]),
+        row["network"],
+    ]
+
+
+def _style(report: RunReport, row: dict[str, Any]) -> str:
+    return "cyan" if row["set"] == report.method else ""
+
+
+def _facts(report: RunReport) -> list[str]:
+    lines = []
+    if report.loss:
+        first, last = report.loss["first"], report.loss["last"]
+        lines.append(f"loss: {first:.4g} at the start, {last:.4g} at the end")
+    if report.teacher:
+        quality = ", ".join(
+            f"{name.replace('_', ' ')} {value:.3f}"
+            for name, value in report.teacher.items()
+        )
+        lines.append(f"teacher: {quality}")
+    if report.storage:
+        parts = ", ".join(f"{k} {v / 1e3:,.1f} kB" for k, v in report.storage.items())
+        lines.append(f"storage: {parts}")
+    if report.seconds:
+        parts = ", ".join(f"{k} {v:.0f} s" for k, v in report.seconds.items())
+        lines.append(f"time: {parts}")
+    return lines
+
+
+def _places(folder: Path) -> list[str]:
+    pictures = sorted((folder / "figures").glob("*.png"))
+    lines = [f"figures: {', '.join(str(p) for p in pictures)}"] if pictures else []
+    if (folder / "report.html").exists():
+        lines.append(f"report: {folder / 'report.html'}")
+    return lines
+
+
+def show_methods() -> None:
+    """The table of methods: parts, targets, presets."""
+    from rich import box
+    from rich.table import Table
+
+    from jaxdd import methods
+    from jaxdd.run import choose
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for head in ("method", "decoder", "objective", "networks", "adjoint", "data"):
+        table.add_column(head)
+    table.add_column("targets")
+    table.add_column("presets (default first)")
+    for name in methods.names():
+        method = methods.get(name)
+        known, default = choose.table(name)
+        ordered = [default, *(n for n in known if n != default)]
+        table.add_row(name, *method.parts, method.targets, ", ".join(ordered))
+    show(table)

@@ -1,0 +1,176 @@
+"""`--dry-run`: the resolved settings and what the run will cost; writes nothing.
+
+The real pipeline is walked with a drive that compiles and times each stage for a moment
+instead of running it, on arrays of the right shape.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from jaxdd.base import Assets, Dataset, Metrics, PyTree, TeacherAsset
+from jaxdd.data.load import load
+from jaxdd.evaluation import evaluate
+from jaxdd.networks.teacher import represent
+from jaxdd.prepare.ssl import train_teacher
+from jaxdd.prepare.views import table_dtype
+from jaxdd.records import TeacherNeed
+from jaxdd.run import console, cost
+from jaxdd.run.chunk import Step, chunk_program
+from jaxdd.run.config import RunConfig, identity
+from jaxdd.run.plan import Plan, distil, make_plan, package
+
+__all__ = ["Estimate", "dry_run", "estimate"]
+
+_BUDGET = 1.0  # seconds for which a stage is timed
+
+
+class Estimate(NamedTuple):
+    """What one stage will cost."""
+
+    stage: str
+    steps: int
+    seconds_per_step: float
+    compile_seconds: float
+    flops: int  # of one step
+    memory: cost.Memory  # of the compiled chunk
+
+
+class _Timing:
+    """A `Drive` that measures a stage and returns the state it was given."""
+
+    def __init__(self) -> None:
+        self.stages: list[Estimate] = []
+
+    def __call__(
+        self, step: Step, state: Any, num_steps: int, data: PyTree, *, stage: str
+    ) -> tuple[Any, Metrics]:
+        shapes = jax.eval_shape(step, state, data)[1]
+        if num_steps:
+            self.stages.append(_measure(step, state, num_steps, data, stage))
+        zeros = {
+            name: np.zeros((num_steps, *leaf.shape), leaf.dtype)
+            for name, leaf in shapes.items()
+        }
+        return state, zeros
+
+
+def _measure(
+    step: Step, state: Any, num_steps: int, data: PyTree, stage: str
+) -> Estimate:
+    speed = cost.seconds_per_step(step, state, data, budget=_BUDGET)
+    program = chunk_program(step, 1)
+    memory = cost.memory(program, state, data, np.int32(1), donate=(0,))
+    flops = cost.count_flops(step, state, data)
+    return Estimate(
+        stage, num_steps, speed.seconds, speed.compile_seconds, flops, memory
+    )
+
+
+def dry_run(
+    config: RunConfig, *, announce: Callable[[str], None] = lambda line: None
+) -> None:
+    """Prints the settings and the estimate.
+
+    Raises:
+      InputError: as the run itself would.
+    """
+    announce("resolved settings:")
+    for name, value in identity(config).items():
+        announce(f"  {name} = {value}")
+    announce("measuring each stage for a moment ...")
+    stages, repeats = estimate(config, load(config.data, cache=None))
+    console.show(_table(stages, repeats))
+    total = sum(s.compile_seconds + _times(s, repeats) for s in stages)
+    announce(f"about {_time(total)} in all on this machine, nothing cached")
+
+
+def estimate(
+    config: RunConfig, dataset: Dataset
+) -> tuple[list[Estimate], dict[str, int]]:
+    """What every stage costs, and how often each kind of stage runs.
+
+    Args:
+      config: the run.
+      dataset: its data; only shapes and the initialisation depend on it.
+
+    Returns:
+      One estimate per stage (evaluation: of the set's own row), and how often the
+      stages run by the first part of their name.
+    """
+    plan, timing = make_plan(config, dataset), _Timing()
+    assets = _assets(plan, timing)
+    synthetic, _ = distil(plan, assets, config.seed, timing)
+    made = package(plan, assets, synthetic, config.seed)
+    evaluate([made], dataset, seeds=[config.seed], drive=timing, baselines=False)
+    students = config.seeds if config.seeds > 1 else config.students
+    repeats = {
+        "target": 1,
+        "warm": config.seeds,
+        "distill": config.seeds,
+        "evaluate": students * _rows(plan),
+    }
+    return timing.stages, repeats
+
+
+def _rows(plan: Plan) -> int:
+    """How many students an evaluation trains: the set's and those beside it."""
+    if plan.method.targets == "representation":
+        return 5 if plan.config.evaluate.full else 4  # random, k-means, scratch, full
+    return 3 if plan.config.ipc == 1 else 2  # random, class means
+
+
+def _assets(plan: Plan, timing: _Timing) -> Assets:
+    """Untrained teachers with empty tables; their training is timed."""
+    assets: Assets = {}
+    for need in plan.distiller.needs:
+        if isinstance(need, TeacherNeed):
+            corpus = plan.dataset.train
+            variables, _ = train_teacher(need.teacher, corpus, drive=timing)
+            _, _, width = represent(need.teacher, corpus.image_shape)
+            shape = (need.views.count, corpus.size, width)
+            dtype = table_dtype(shape, plan.config.data.view_budget)
+            table = () if dtype is None else jnp.zeros(shape, dtype)
+            assets[need.name] = TeacherAsset(variables, table)
+    return assets
+
+
+def _times(stage: Estimate, repeats: dict[str, int]) -> float:
+    count = repeats.get(stage.stage.split("/")[0], 1)
+    return count * stage.steps * stage.seconds_per_step
+
+
+def _table(stages: list[Estimate], repeats: dict[str, int]) -> Any:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("stage")
+    for head in ("steps", "times", "s/step", "compile", "MFLOP/step", "memory", "time"):
+        table.add_column(head, justify="right")
+    for stage in stages:
+        memory = stage.memory.arguments + stage.memory.temporary
+        table.add_row(
+            stage.stage,
+            f"{stage.steps:,}",
+            str(repeats.get(stage.stage.split("/")[0], 1)),
+            f"{stage.seconds_per_step:.2g}",
+            f"{stage.compile_seconds:.1f} s",
+            f"{stage.flops / 1e6:,.1f}",
+            f"{memory / 1e6:,.1f} MB",
+            _time(_times(stage, repeats)),
+        )
+    return table
+
+
+def _time(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    if seconds < 7200:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h"

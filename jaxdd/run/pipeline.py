@@ -1,0 +1,191 @@
+"""A run from beginning to end: prepare, distil, evaluate, report.
+
+Each stage skips what the work directory or the cache already holds, so the same command
+goes on where a killed run stopped, and a finished one prints its report again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+
+from jaxdd import artefact, files
+from jaxdd.base import Assets, Dataset, Distilled, InputError
+from jaxdd.data.load import load
+from jaxdd.evaluation import Report, evaluate
+from jaxdd.prepare import prepare
+from jaxdd.run import html, summary, workdir
+from jaxdd.run import report as reports
+from jaxdd.run.config import RunConfig, cache_folder, run_hash, workdir_of
+from jaxdd.run.loop import Loop
+from jaxdd.run.plan import Plan, distil, make_plan, package, seeds_of
+from jaxdd.run.report import RunReport
+
+__all__ = ["assets_of", "evaluation_seeds", "run"]
+
+Announce = Callable[[str], None]
+
+
+class _Clock:
+    """Wall time of each stage, announced when it ends."""
+
+    def __init__(self, announce: Announce) -> None:
+        self.seconds: dict[str, float] = {}
+        self._announce = announce
+
+    @contextlib.contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        began = time.monotonic()
+        yield
+        self.seconds[name] = time.monotonic() - began
+        self._announce(f"{name}: done in {self.seconds[name]:.1f} s")
+
+
+def run(
+    config: RunConfig,
+    *,
+    dataset: Dataset | None = None,
+    announce: Announce = lambda line: None,
+    command: str = "",
+) -> RunReport:
+    """Runs, or goes on with, or only reports a run.
+
+    Args:
+      config: what to do.
+      dataset: instead of the one that `config.data` names.
+      announce: told in one line what happens.
+      command: the one that repeats the run, for the report.
+
+    Returns:
+      The report; without rows where `config.stage` stops before the evaluation.
+
+    Raises:
+      InputError: the settings, the data or the work directory do not fit.
+    """
+    folder, clock = workdir_of(config), _Clock(announce)
+    cache = cache_folder(config)
+    if dataset is None:
+        with clock.stage("data"):
+            dataset = load(config.data, cache=cache / "data")
+    plan = make_plan(config, dataset)
+    workdir.claim(folder, config, dataset)
+    finished = reports.read(folder)
+    if finished is not None:
+        announce(f"{folder} is finished; --overwrite starts anew")
+        return finished
+    loop = _loop(config, folder)
+    with clock.stage("prepare"):
+        assets, teacher = assets_of(plan, loop, cache / "prepared", announce)
+    sets: list[Distilled] = []
+    if config.stage != "prepare":
+        with clock.stage("distill"):
+            sets = _distil_all(plan, assets, folder, loop, announce)
+    measured = Report([], [])
+    if config.stage in ("evaluate", "all"):
+        with clock.stage("evaluate"):
+            measured = _evaluate(plan, sets, folder, loop)
+    histories = summary.histories(folder)
+    report = summary.summarise(
+        plan, sets, measured, teacher, histories, clock.seconds, command
+    )
+    if config.stage in ("evaluate", "all"):
+        _finish(plan, sets, measured, report, histories, folder)
+    return report
+
+
+def _loop(config: RunConfig, folder: Path | None) -> Loop:
+    return Loop(
+        folder,
+        config_hash=run_hash(config),
+        chunk=config.run.chunk,
+        save_every=config.run.save_every,
+        progress=config.run.progress,
+    )
+
+
+def assets_of(
+    plan: Plan, loop: Loop, cache: Path | None, announce: Announce
+) -> tuple[Assets, dict[str, float]]:
+    """Everything the method needs, and the quality of what was trained for it."""
+    assets: Assets = {}
+    quality: dict[str, float] = {}
+    for need in plan.distiller.needs:
+        assets[need.name], measured = prepare(
+            need,
+            plan.dataset,
+            drive=loop,
+            cache=cache,
+            view_budget=plan.config.data.view_budget,
+            announce=announce,
+        )
+        quality |= measured
+    return assets, quality
+
+
+def _distil_all(
+    plan: Plan, assets: Assets, folder: Path, loop: Loop, announce: Announce
+) -> list[Distilled]:
+    """One set per seed; those that are saved already are read."""
+    config, sets = plan.config, []
+    for seed in seeds_of(config):
+        place = workdir.set_folder(folder, config, seed)
+        if (place / "meta.json").exists():
+            sets.append(artefact.load(place))
+            continue
+        if config.stage == "evaluate":
+            raise InputError(
+                f"stage='evaluate': there is no distilled set in {str(place)!r}; run"
+                " --stage distill (or all) first"
+            )
+        part = "" if config.seeds == 1 else f"/seed{seed}"
+        synthetic, _ = distil(plan, assets, seed, loop, part)
+        made = artefact.save(package(plan, assets, synthetic, seed), place)
+        announce(f"saved {len(synthetic.image):,} images in {place}")
+        sets.append(made)
+    return sets
+
+
+def evaluation_seeds(config: RunConfig) -> list[int]:
+    """One per set, or, for a single set, one per student."""
+    count = config.seeds if config.seeds > 1 else config.students
+    return [config.seed + i for i in range(count)]
+
+
+def _evaluate(plan: Plan, sets: list[Distilled], folder: Path, loop: Loop) -> Report:
+    return evaluate(
+        sets,
+        plan.dataset,
+        seeds=evaluation_seeds(plan.config),
+        drive=loop,
+        store=workdir.JsonStore(folder / "evaluation.json"),
+    )
+
+
+def _finish(
+    plan: Plan,
+    sets: list[Distilled],
+    measured: Report,
+    report: RunReport,
+    histories: list[dict[str, np.ndarray]],
+    folder: Path,
+) -> None:
+    """Writes figures, rows into the sets, the page, and last of all report.json."""
+    pictures = summary.draw(report, sets[0], histories)
+    for name, data in pictures.items():
+        _write(folder / "figures" / f"{name}.png", data)
+    _write(folder / "report.html", html.page(report, pictures).encode())
+    for position, made in enumerate(sets):
+        rows = measured.of_seed(position) if len(sets) > 1 else tuple(measured.rows)
+        meta = dataclasses.replace(made.meta, rows=rows)
+        place = workdir.set_folder(folder, plan.config, meta.seed)
+        artefact.save(made._replace(meta=meta), place)
+    reports.write(report, folder)
+
+
+def _write(path: Path, data: bytes) -> None:
+    files.write_atomic(path, lambda handle: handle.write(data))

@@ -1,0 +1,212 @@
+"""From a configuration and its data to a method that is ready to run."""
+
+from __future__ import annotations
+
+import dataclasses
+import zlib
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh
+
+from jaxdd import artefact, methods
+from jaxdd.base import (
+    Assets,
+    Corpus,
+    Dataset,
+    Distilled,
+    Distiller,
+    Drive,
+    InputError,
+    Key,
+    Method,
+    Metrics,
+    State,
+    Synthetic,
+    Task,
+)
+from jaxdd.data.feeds import sample
+from jaxdd.records import Meta, TeacherNeed
+from jaxdd.run import environment
+from jaxdd.run.config import RunConfig, identity, run_hash
+from jaxdd.run.mesh import make_mesh, replicate, shard_batch
+
+__all__ = ["Plan", "distil", "key_of", "make_plan", "package", "seeds_of"]
+
+Data = tuple[Corpus, Assets]
+Step = Callable[[State, Data], tuple[State, Metrics]]
+
+
+class Plan(NamedTuple):
+    """A method bound to its data; `advance` and `warm` are the same for all seeds."""
+
+    config: RunConfig
+    method: Method
+    dataset: Dataset
+    task: Task
+    distiller: Distiller
+    advance: Step
+    warm: Step | None
+    mesh: Mesh | None
+
+
+def make_plan(config: RunConfig, dataset: Dataset) -> Plan:
+    """Binds the method to the data.
+
+    Raises:
+      InputError: the size asked for does not fit the data, or the method refuses.
+    """
+    method = methods.get(config.method)
+    task = _task(config, method, dataset.train)
+    distiller = method.build(task, config.distill)
+    mesh = _mesh(config.run.devices)
+    return Plan(
+        config,
+        method,
+        dataset,
+        task,
+        distiller,
+        _advance(distiller, mesh),
+        _warm(distiller),
+        mesh,
+    )
+
+
+def _mesh(devices: int) -> Mesh | None:
+    there = jax.device_count()
+    if not 0 <= devices <= there:
+        raise InputError(f"run.devices={devices}: there are {there}; 0 means all")
+    count = devices or there
+    return make_mesh(data=count) if count > 1 else None
+
+
+def _advance(distiller: Distiller, mesh: Mesh | None) -> Step:
+    """One outer step with its sampling; the same function object for all seeds."""
+
+    def advance(state: State, data: Data) -> tuple[State, Metrics]:
+        corpus, assets = data
+        batch = sample(distiller.feed, corpus, assets, state.key, state.step)
+        return distiller.step(state, shard_batch(mesh, batch), assets)
+
+    return advance
+
+
+def _warm(distiller: Distiller) -> Step | None:
+    warm = distiller.warm
+    if warm is None or not distiller.warm_steps:
+        return None
+    return lambda state, data: (warm(state, data[1]), {})
+
+
+def seeds_of(config: RunConfig) -> list[int]:
+    """One seed per distillation."""
+    return [config.seed + i for i in range(config.seeds)]
+
+
+def key_of(seed: int) -> Key:
+    """The key of a distillation, apart from those of the students of its seed."""
+    return jax.random.fold_in(jax.random.key(seed), zlib.crc32(b"distill"))
+
+
+def distil(
+    plan: Plan, assets: Assets, seed: int, drive: Drive, part: str = ""
+) -> tuple[Synthetic, Metrics]:
+    """Runs one distillation to its end.
+
+    Args:
+      plan: the method and its data.
+      assets: what it needs, prepared.
+      seed: of this distillation.
+      drive: who runs the steps.
+      part: added to the names of the stages, such as "/seed0".
+
+    Returns:
+      The set, and the metrics of all steps.
+    """
+    data = replicate(plan.mesh, (plan.dataset.train, assets))
+    state = plan.distiller.init(key_of(seed), *data)
+    if plan.warm is not None:
+        steps = plan.distiller.warm_steps
+        state, _ = drive(plan.warm, state, steps, data, stage=f"warm{part}")
+    metrics: Metrics = {}
+    if plan.task.num_steps:
+        state, metrics = drive(
+            plan.advance, state, plan.task.num_steps, data, stage=f"distill{part}"
+        )
+    return plan.distiller.export(state, assets), metrics
+
+
+def package(plan: Plan, assets: Assets, synthetic: Synthetic, seed: int) -> Distilled:
+    """The set with everything that its use and its re-measurement need."""
+    config, corpus = plan.config, plan.dataset.train
+    needs = [n for n in plan.distiller.needs if isinstance(n, TeacherNeed)]
+    meta = Meta(
+        method=config.method,
+        dataset=corpus.name,
+        dataset_hash=corpus.hash,
+        image_shape=corpus.image_shape,
+        num_classes=corpus.num_classes,
+        class_names=corpus.class_names,
+        label_kind=_label_kind(plan.method, synthetic),
+        protocol=config.evaluate,
+        data=config.data,
+        teacher=needs[0].teacher if needs else None,
+        preset=config.preset,
+        config=identity(config),
+        config_hash=run_hash(config),
+        seed=seed,
+        versions=environment.versions(),
+    )
+    modules = {need.name: assets[need.name].variables for need in needs}
+    made = Distilled(synthetic, meta, corpus.whitening, modules)
+    ledger = artefact.storage(made)
+    return made._replace(meta=dataclasses.replace(meta, storage=ledger))
+
+
+def _label_kind(method: Method, synthetic: Synthetic) -> Any:
+    if method.targets == "representation":
+        return "representation"
+    hard = jnp.issubdtype(synthetic.target.dtype, jnp.integer)
+    return "hard" if hard else "soft"
+
+
+def _task(config: RunConfig, method: Method, corpus: Corpus) -> Task:
+    size = _size(config, corpus)
+    if size > corpus.size:
+        raise InputError(
+            f"{_asked(config)} asks for {size:,} images, but {corpus.name} has only"
+            f" {corpus.size:,} training images; ask for fewer"
+        )
+    return Task(
+        image_shape=corpus.image_shape,
+        num_classes=corpus.num_classes,
+        size=size,
+        ipc=config.ipc,
+        num_steps=0 if method.one_shot else config.run.steps,
+        train_size=corpus.size,
+        whitening=corpus.whitening.kind,
+        dtype=config.run.precision,
+    )
+
+
+def _asked(config: RunConfig) -> str:
+    return f"size={config.size}" if config.ipc is None else f"ipc={config.ipc}"
+
+
+def _size(config: RunConfig, corpus: Corpus) -> int:
+    if (config.ipc is None) == (config.size is None):
+        raise InputError(
+            f"ipc={config.ipc}, size={config.size}: give exactly one of ipc (images per"
+            " class) and size (images in all)"
+        )
+    if config.size is not None:
+        return config.size
+    assert config.ipc is not None
+    if not corpus.num_classes:
+        raise InputError(
+            f"ipc={config.ipc} counts images per class, but {corpus.name} has no"
+            " labels; give size instead"
+        )
+    return config.ipc * corpus.num_classes

@@ -1,0 +1,96 @@
+"""The report of a run: what was measured, on what, with what, and how to repeat it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from jaxdd import files
+from jaxdd.records import Expected, from_dict, to_dict
+from jaxdd.run.figures import LOWER_IS_BETTER
+
+__all__ = ["RunReport", "best", "by_metric", "headline", "read", "write"]
+
+_FILE = "report.json"
+
+
+@dataclass(frozen=True)
+class RunReport:
+    """What a finished run says about itself; `report.json` is its JSON form.
+
+    Attributes:
+      method, preset, config_hash: which run it is.
+      dataset: name, hash, image_shape, classes, train and test counts.
+      set: size, ipc, target kind.
+      rows: dicts with set, metric, mean, std, seeds, network, protocol, values.
+      notes: what a reader of the rows must know.
+      teacher: quality figures of the teacher, empty without one.
+      loss: the outer loss at the start and at the end (means over a twentieth).
+      storage: bytes of images, targets, modules.
+      expected: the figures the preset promises.
+      seconds: wall time by stage; cached stages are near zero.
+      versions, hardware, commit, command: where it ran and how to repeat it.
+    """
+
+    method: str
+    preset: str = ""
+    config_hash: str = ""
+    dataset: dict[str, Any] = field(default_factory=dict)
+    set: dict[str, Any] = field(default_factory=dict)
+    rows: tuple[dict[str, Any], ...] = ()
+    notes: tuple[str, ...] = ()
+    teacher: dict[str, float] = field(default_factory=dict)
+    loss: dict[str, float] = field(default_factory=dict)
+    storage: dict[str, int] = field(default_factory=dict)
+    expected: tuple[Expected, ...] = ()
+    seconds: dict[str, float] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    hardware: dict[str, Any] = field(default_factory=dict)
+    commit: str = ""
+    command: str = ""
+
+
+def write(report: RunReport, folder: Path) -> None:
+    """Writes `report.json`; its presence says that the run is finished."""
+    files.write_json(folder / _FILE, to_dict(report))
+
+
+def read(folder: Path) -> RunReport | None:
+    """The report of a finished run, or None."""
+    if not (folder / _FILE).exists():
+        return None
+    return from_dict(RunReport, files.read_json(folder / _FILE))
+
+
+def by_metric(rows: tuple[dict[str, Any], ...]) -> list[dict[str, Any]]:
+    """The rows with those of one metric together, in the order metrics appear."""
+    metrics = list(dict.fromkeys(row["metric"] for row in rows))
+    return sorted(rows, key=lambda row: metrics.index(row["metric"]))
+
+
+def best(rows: tuple[dict[str, Any], ...], metric: str) -> float | None:
+    """The best mean of a metric, without the full data set, which is no competitor."""
+    means = [r["mean"] for r in rows if r["metric"] == metric and r["set"] != "full"]
+    if not means:
+        return None
+    return min(means) if metric in LOWER_IS_BETTER else max(means)
+
+
+def headline(report: RunReport) -> tuple[str, dict[str, Any], dict[str, Any] | None]:
+    """The metric to look at first, the set's row and the random row beside it.
+
+    Raises:
+      ValueError: the report has no row of its own set.
+    """
+    own = [row for row in report.rows if row["set"] == report.method]
+    if not own:
+        raise ValueError("the report has no row of the distilled set")
+    row = own[0]
+    random = [
+        other
+        for other in report.rows
+        if other["set"] == "random" and other["metric"] == row["metric"]
+    ]
+    other = random[0] if random and report.method != "random" else None
+    return row["metric"], row, other

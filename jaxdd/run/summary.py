@@ -1,0 +1,141 @@
+"""What a run has to say, gathered: the report's fields and its pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxdd import presets, whiten
+from jaxdd.base import Corpus, Distilled
+from jaxdd.evaluation import Report
+from jaxdd.records import Expected
+from jaxdd.run import environment, figures
+from jaxdd.run.config import RunConfig, run_hash
+from jaxdd.run.metrics import read_metrics
+from jaxdd.run.plan import Plan
+from jaxdd.run.report import RunReport
+
+__all__ = ["draw", "histories", "images", "summarise"]
+
+Histories = Sequence[Mapping[str, np.ndarray]]
+
+
+def summarise(
+    plan: Plan,
+    sets: Sequence[Distilled],
+    measured: Report,
+    teacher: Mapping[str, float],
+    runs: Histories,
+    seconds: Mapping[str, float],
+    command: str = "",
+) -> RunReport:
+    """The report of a run.
+
+    Args:
+      plan: what was run.
+      sets: the distilled sets, none if the run stopped before.
+      measured: rows and notes of the evaluation.
+      teacher: quality of the teacher.
+      runs: metrics of each distillation.
+      seconds: wall time by stage.
+      command: repeats the run.
+    """
+    config = plan.config
+    kind = sets[0].meta.label_kind if sets else plan.method.targets
+    return RunReport(
+        method=config.method,
+        preset=config.preset,
+        config_hash=run_hash(config),
+        dataset=_dataset(plan.dataset.train, plan.dataset.test),
+        set={"size": plan.task.size, "ipc": plan.task.ipc, "targets": kind},
+        rows=tuple(measured.rows),
+        notes=tuple(measured.notes),
+        teacher=dict(teacher),
+        loss=_ends(runs),
+        storage=dict(sets[0].meta.storage) if sets else {},
+        expected=_expected(config),
+        seconds={name: round(value, 1) for name, value in seconds.items()},
+        versions=environment.versions(),
+        hardware=environment.hardware(),
+        commit=environment.commit(),
+        command=command,
+    )
+
+
+def _dataset(train: Corpus, test: Corpus | None) -> dict[str, Any]:
+    return {
+        "name": train.name,
+        "hash": train.hash,
+        "image_shape": list(train.image_shape),
+        "classes": train.num_classes,
+        "train": train.size,
+        "test": 0 if test is None else test.size,
+        "whitening": train.whitening.kind,
+    }
+
+
+def histories(folder: Path) -> list[dict[str, np.ndarray]]:
+    """The metrics of every distillation of a run, in the order of the seeds."""
+    stages = read_metrics(folder / "metrics.jsonl")
+    return [m for name, m in stages.items() if name.split("/")[0] == "distill"]
+
+
+def _ends(runs: Histories) -> dict[str, float]:
+    """Means over the first and the last twentieth of the steps, and over the seeds."""
+    losses = [run["loss"] for run in runs if len(run.get("loss", ()))]
+    if not losses:
+        return {}
+    few = [max(1, len(loss) // 20) for loss in losses]
+    pairs = list(zip(losses, few, strict=True))
+    return {
+        "first": float(np.mean([loss[:n].mean() for loss, n in pairs])),
+        "last": float(np.mean([loss[-n:].mean() for loss, n in pairs])),
+    }
+
+
+def _expected(config: RunConfig) -> tuple[Expected, ...]:
+    """What the preset promises, if the run is what the preset describes."""
+    preset = presets.get(config.method).get(config.preset)
+    if preset is None:
+        return ()
+    asked = (config.distill, config.ipc, config.size, config.run.steps, config.evaluate)
+    meant = (preset.distill, preset.ipc, preset.size, preset.steps, preset.evaluate)
+    return preset.expected if asked == meant else ()
+
+
+def images(distilled: Distilled) -> np.ndarray:
+    """The set as pictures in [0,1], [m,h,w,c]."""
+    image = distilled.synthetic.image
+    if distilled.meta.input_space == "whitened":
+        image = whiten.inverse(distilled.whitening, image)
+    return np.clip(np.asarray(jax.device_get(image), np.float32), 0.0, 1.0)
+
+
+def draw(report: RunReport, distilled: Distilled, runs: Histories) -> dict[str, bytes]:
+    """All pictures of a report as PNG files by name.
+
+    Args:
+      report: what was measured.
+      distilled: the set that is shown (the first seed's).
+      runs: metrics of each distillation.
+    """
+    meta, synthetic = distilled.meta, distilled.synthetic
+    hard = meta.label_kind != "representation"
+    target = np.asarray(synthetic.target)
+    label = None if not hard else target.argmax(-1) if target.ndim > 1 else target
+    title = f"{report.method} on {meta.dataset}, {len(target):,} images"
+    raw = figures.contrast(np.asarray(synthetic.image, np.float32))
+    names = meta.class_names
+    drawn = {
+        "grid": figures.grid(images(distilled), label, names, title),
+        "grid_raw": figures.grid(raw, label, names, f"{title}, as networks see them"),
+    }
+    if any(len(run.get("loss", ())) for run in runs):
+        drawn["loss"] = figures.curves(runs)
+    if report.rows:
+        drawn["rows"] = figures.bars(report.rows, report.method)
+    return {name: figures.png(figure) for name, figure in drawn.items()}

@@ -1,0 +1,72 @@
+"""`--verify DIR`: measures saved sets again and compares with what they recorded."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+from typing import Any
+
+from jaxdd import artefact
+from jaxdd.base import Dataset
+from jaxdd.data.load import load
+from jaxdd.evaluation import Check
+from jaxdd.evaluation import verify as measure_again
+from jaxdd.records import Meta
+from jaxdd.run import console, workdir
+from jaxdd.run.config import Options, RunConfig, cache_folder
+from jaxdd.run.figures import number, title_of
+from jaxdd.run.loop import Loop
+
+__all__ = ["verify"]
+
+
+def verify(folder: Path, config: Options) -> bool:
+    """Re-measures every set in a folder, and shows recorded beside measured.
+
+    Args:
+      folder: a saved set, or the work directory of a finished run.
+      config: where data and cache lie; with a method its `data.dir` is used.
+
+    Returns:
+      Whether all figures agree.
+
+    Raises:
+      InputError: there is no set, or its data cannot be found or is another.
+    """
+    loop = Loop(None, chunk=config.run.chunk, progress=config.run.progress)
+    datasets: dict[Any, Dataset] = {}
+    agree = True
+    for place in workdir.sets_in(folder):
+        distilled = artefact.load(place)
+        spec = _data_of(distilled.meta, config)
+        if spec not in datasets:
+            datasets[spec] = load(spec, cache=cache_folder(config) / "data")
+        checks = measure_again(distilled, datasets[spec], drive=loop)
+        console.show(_table(place, checks))
+        agree = agree and all(check.ok for check in checks)
+    console.say("all figures agree" if agree else "some figures do NOT agree")
+    return agree
+
+
+def _data_of(meta: Meta, config: Options) -> Any:
+    """The set's own data settings, found where they lie on this machine."""
+    given = config.data.dir if isinstance(config, RunConfig) else None
+    there = meta.data.dir if meta.data.dir and os.path.exists(meta.data.dir) else None
+    return dataclasses.replace(meta.data, dir=given or there)
+
+
+def _table(place: Path, checks: list[Check]) -> Any:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(title=str(place), title_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column("metric")
+    for head in ("recorded", "measured", ""):
+        table.add_column(head, justify="right")
+    for check in checks:
+        metric = check.row["metric"]
+        values = [number(metric, v) for v in (check.recorded, check.measured)]
+        mark = "[green]ok" if check.ok else "[red]differs"
+        table.add_row(title_of(metric), *values, mark)
+    return table
