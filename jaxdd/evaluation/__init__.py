@@ -1,0 +1,21 @@
+"""How good a distilled set is: fresh students on the set and on real images."""
+
+from jaxdd.evaluation.evaluator import evaluate
+from jaxdd.evaluation.measure import Store
+from jaxdd.evaluation.probes import accuracy, fine_tune, knn, linear_probe
+from jaxdd.evaluation.recheck import Check, verify
+from jaxdd.evaluation.report import Report
+from jaxdd.evaluation.tasks import representation_mse
+
+__all__ = [
+    "Check",
+    "Report",
+    "Store",
+    "accuracy",
+    "evaluate",
+    "fine_tune",
+    "knn",
+    "linear_probe",
+    "representation_mse",
+    "verify",
+]

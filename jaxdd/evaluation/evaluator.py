@@ -1,0 +1,69 @@
+"""`evaluate`: how good a distilled set is, beside what it must be compared with."""
+
+from collections.abc import Mapping, Sequence
+
+from jaxdd.base import Array, Dataset, Distilled, Drive
+from jaxdd.evaluation.labelled import labelled_entries
+from jaxdd.evaluation.measure import Store, measure
+from jaxdd.evaluation.report import Report
+from jaxdd.evaluation.representation import representation_entries
+from jaxdd.evaluation.setting import dataset_notes, make_setting
+from jaxdd.training import scan_drive
+
+__all__ = ["evaluate"]
+
+
+def evaluate(
+    sets: Sequence[Distilled],
+    dataset: Dataset,
+    *,
+    seeds: Sequence[int],
+    drive: Drive = scan_drive,
+    store: Store | None = None,
+    teacher_outputs: Mapping[str, Array] | None = None,
+    baselines: bool = True,
+) -> Report:
+    """Trains fresh students on a set, and on real images, and measures them.
+
+    A seed decides the student's initial weights and its batches, the same in every
+    row, and the random subset; so rows are paired. Figures are those of the last step.
+    Real images are whitened as the sets say, whatever `dataset` was fitted to, and
+    images of the sets are fed as they are stored.
+
+    Args:
+      sets: one set, or one a seed (several distillations of one configuration).
+      dataset: real data; without `train` only the set's own row can be made, without
+        `test` none.
+      seeds: one student of each row per seed.
+      drive: who runs the training steps (stages `evaluate/<row>/seed<seed>/...`).
+      store: keeps finished pieces by name, so that an interrupted evaluation goes on
+        with the same figures; plain dicts that JSON can hold.
+      teacher_outputs: for representation sets, the teacher's un-augmented outputs
+        [n,d] by split (`train`, `test`); computed from the set's teacher if not given.
+      baselines: whether to make the rows beside the set's own.
+
+    Returns:
+      The rows, and notes on what is missing and why.
+
+    Raises:
+      InputError: sets, seeds and data do not fit together.
+    """
+    test = dataset.test
+    if test is None:
+        return Report([], ["no figures: no test split was given"])
+    setting = make_setting(sets, dataset.train, test, seeds, drive)
+    meta = setting.meta
+    if meta.label_kind == "representation":
+        entries, notes = representation_entries(
+            setting, teacher_outputs, baselines=baselines
+        )
+    else:
+        entries, notes = labelled_entries(setting, baselines=baselines)
+    rows = measure(
+        entries,
+        setting.seeds,
+        meta.protocol,
+        store={} if store is None else store,
+        fingerprints=[setting.fingerprint(i) for i in range(len(seeds))],
+    )
+    return Report(rows, dataset_notes(meta, dataset) + notes)

@@ -1,0 +1,133 @@
+"""Rows for sets whose targets are a teacher's representations.
+
+A fresh student is trained on the set by mean squared error, and others on real images
+with their true targets.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from functools import cache
+
+import jax
+
+from jaxdd.base import Array, Corpus, Synthetic, Variables
+from jaxdd.evaluation.bench import Bench, make_bench
+from jaxdd.evaluation.measure import Entry
+from jaxdd.evaluation.setting import Setting
+from jaxdd.evaluation.students import (
+    Examples,
+    examples_of_corpus,
+    examples_of_set,
+    fit,
+    fresh,
+    seed_key,
+)
+from jaxdd.evaluation.tasks import imitation, label_tasks
+from jaxdd.select import kmeans_rows, random_rows, subset
+
+__all__ = ["representation_entries"]
+
+_FULL_BATCH = 256  # the batch of KRR-ST's pre-training, for sets trained in full batch
+_KMEANS_SEED = 0  # one selection for all seeds
+
+
+def representation_entries(
+    setting: Setting,
+    teacher_outputs: Mapping[str, Array] | None = None,
+    *,
+    baselines: bool,
+) -> tuple[list[Entry], list[str]]:
+    """The set, real images with true targets (random, k-means, all), and no training.
+
+    Args:
+      setting: what is evaluated.
+      teacher_outputs: the teacher's un-augmented outputs by split (`train`, `test`);
+        computed once from the set's own teacher where they are not given.
+      baselines: whether to add rows beside the set's own.
+
+    Returns:
+      The entries and notes on the ones that cannot be made.
+
+    Raises:
+      InputError: the set has no teacher.
+    """
+    bench, method = make_bench(setting, teacher_outputs or {}), setting.meta.method
+    own = _entry(bench, method, lambda position: _own(bench, position))
+    notes = [] if setting.labelled else ["no linear_probe, knn, fine_tune: no labels"]
+    if not baselines or setting.train is None:
+        return [own], notes
+    others = _subsets(bench, setting.train)
+    if setting.size > setting.train.size:
+        others = []
+        notes.append(
+            f"no random and kmeans rows: the set has {setting.size} images and the "
+            f"training split {setting.train.size}"
+        )
+    if setting.meta.protocol.full:
+        others.append(_full(bench, setting.train))
+    if setting.labelled:
+        others.append(_scratch(bench))
+    return [own, *(entry for entry in others if entry.name != method)], notes
+
+
+def _entry(bench: Bench, name: str, examples: Callable[[int], Examples]) -> Entry:
+    """A row whose student learns from `examples(position)`."""
+    setting = bench.setting
+
+    def student(position: int, stage: str) -> Variables:
+        key = seed_key(setting.seeds[position], "student")
+        data = examples(position)
+        return fit(key, bench.network, data, drive=setting.drive, stage=stage)
+
+    return Entry(name, student, {"student": imitation(bench)} | label_tasks(bench))
+
+
+def _own(bench: Bench, position: int) -> Examples:
+    return examples_of_set(bench.setting.set_at(position).synthetic, bench.recipe)
+
+
+def _subsets(bench: Bench, train: Corpus) -> list[Entry]:
+    """As many real images as the set has, with the teacher's outputs as targets."""
+    setting = bench.setting
+
+    def examples(rows: Array) -> Examples:
+        real = subset(train, rows)
+        target = bench.teacher("train")[rows]
+        return examples_of_set(Synthetic(real.image, target, real.weight), bench.recipe)
+
+    def random(position: int) -> Examples:
+        key = seed_key(setting.seeds[position], "random")
+        return examples(random_rows(key, train, setting.size, None))
+
+    @cache
+    def kmeans() -> Examples:
+        key = jax.random.key(_KMEANS_SEED)
+        return examples(kmeans_rows(key, train, setting.size, None))
+
+    return [
+        _entry(bench, "random", random),
+        _entry(bench, "kmeans", lambda _: kmeans()),
+    ]
+
+
+def _full(bench: Bench, train: Corpus) -> Entry:
+    """All real pairs, in minibatches, for as many steps as the set gets."""
+    batch = bench.recipe.batch or _FULL_BATCH
+    recipe = dataclasses.replace(bench.recipe, batch=batch)
+
+    def examples(position: int) -> Examples:
+        del position
+        return examples_of_corpus(train, bench.teacher("train"), recipe)
+
+    return _entry(bench, "full", examples)
+
+
+def _scratch(bench: Bench) -> Entry:
+    """The untrained student, the same that every other row starts from."""
+
+    def student(position: int, stage: str) -> Variables:
+        del stage
+        key = seed_key(bench.setting.seeds[position], "student")
+        return fresh(key, bench.network, _own(bench, position))
+
+    return Entry("scratch", student, label_tasks(bench))

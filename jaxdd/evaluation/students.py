@@ -1,0 +1,158 @@
+"""Fresh students: what they are trained on, their training, and their outputs.
+
+Everything that decides a compiled program is made once per distinct settings and
+cached, and arrays are passed as data: all seeds, and all rows of one shape, share it.
+"""
+
+import zlib
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from jaxdd import augment, networks, whiten
+from jaxdd.base import (
+    Array,
+    Corpus,
+    Drive,
+    Key,
+    Network,
+    PyTree,
+    Synthetic,
+    Variables,
+)
+from jaxdd.records import NetworkSpec, Recipe
+from jaxdd.rng import epoch_rows
+from jaxdd.training import Source, array_source, train, trainer
+
+__all__ = [
+    "Examples",
+    "apply_to_all",
+    "examples_of_corpus",
+    "examples_of_set",
+    "fit",
+    "fresh",
+    "outputs",
+    "seed_key",
+    "student_network",
+]
+
+_CHUNK = 256  # images whose activations are held at a time in passes over a split
+
+
+class Examples(NamedTuple):
+    """What a network is trained on, and how."""
+
+    source: Source
+    data: PyTree
+    recipe: Recipe
+
+
+def examples_of_set(synthetic: Synthetic, recipe: Recipe) -> Examples:
+    """A set as it is stored: its images are in the space that networks consume."""
+    data = (synthetic.image, synthetic.target, synthetic.weight)
+    return Examples(array_source(recipe), data, recipe)
+
+
+def examples_of_corpus(corpus: Corpus, target: Array, recipe: Recipe) -> Examples:
+    """All real images, with one target row each ([n] classes or [n,d])."""
+    data = (corpus.image, target, corpus.whitening)
+    return Examples(_corpus_source(recipe), data, recipe)
+
+
+@lru_cache
+def _corpus_source(recipe: Recipe) -> Source:
+    """Batches of uint8 images, augmented as [0,1] pixels and then whitened."""
+
+    def source(key: Key, step: Array, data: PyTree) -> tuple[PyTree, PyTree]:
+        image, target, whitening = data
+        key_rows, key_augment = jax.random.split(key)
+        rows = epoch_rows(key_rows, step, recipe.batch, image.shape[0])
+        unit = whiten.to_unit(image[rows])
+        if not augment.is_identity(recipe.augment):
+            operations = augment.build(recipe.augment, image.shape[1:])
+            drawn = operations.sample(
+                jax.random.fold_in(key_augment, step), unit.shape[0]
+            )
+            unit = operations.apply(drawn, unit)
+        return whiten.apply(whitening, unit), target[rows]
+
+    return source
+
+
+def seed_key(seed: int, purpose: str) -> Key:
+    """The key of one use of a seed: the same for every row, so that rows are paired."""
+    return jax.random.fold_in(jax.random.key(seed), zlib.crc32(purpose.encode()))
+
+
+@lru_cache(maxsize=64)
+def student_network(
+    spec: NetworkSpec, image_shape: tuple[int, int, int], width: int
+) -> Network:
+    """The student's network with `width` outputs; equal arguments, the same object."""
+    return networks.build(spec, image_shape, width)
+
+
+def fit(
+    key: Key,
+    network: Network,
+    examples: Examples,
+    *,
+    drive: Drive,
+    stage: str,
+    start: Variables | None = None,
+) -> Variables:
+    """Trains a network on the examples, from `start` or fresh."""
+    source, data, recipe = examples
+    variables, _ = train(
+        key, source, network, recipe, data, start=start, drive=drive, stage=stage
+    )
+    return variables
+
+
+def fresh(key: Key, network: Network, examples: Examples) -> Variables:
+    """The network that `fit` starts from with this key."""
+    run = trainer(examples.source, network, examples.recipe)
+    return jax.jit(run.init)(key).variables
+
+
+@lru_cache(maxsize=64)
+def outputs(
+    network: Network, part: Literal["logits", "features"]
+) -> Callable[[Variables, Array], Array]:
+    """`(variables, image [n,h,w,c]) -> [n,d]` of a network at test."""
+
+    def apply(variables: Variables, image: Array) -> Array:
+        output, _ = network.apply(variables, image)
+        return getattr(output, part)
+
+    return apply
+
+
+@lru_cache(maxsize=64)
+def apply_to_all(
+    apply: Callable[[Variables, Array], Array],
+) -> Callable[[Variables, Corpus], Array]:
+    """Applies a function of whitened images to a whole split, un-augmented, in chunks.
+
+    Returns:
+      `(variables, corpus) -> [n,d]`, jitted; memory of one chunk and the result.
+    """
+
+    @jax.jit
+    def run(variables: Variables, corpus: Corpus) -> Array:
+        size = corpus.size
+        chunk = min(_CHUNK, size)
+        count = -(-size // chunk)
+        rows = jnp.minimum(jnp.arange(count * chunk), size - 1).reshape(count, chunk)
+
+        def one(part: Array) -> Array:
+            unit = whiten.to_unit(corpus.image[part])
+            return apply(variables, whiten.apply(corpus.whitening, unit))
+
+        result = jax.lax.map(one, rows)
+        return result.reshape(count * chunk, -1)[:size]
+
+    return run
