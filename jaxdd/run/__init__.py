@@ -1,0 +1,1 @@
+"""The runner: the place of devices, compilation, checkpoints, logs and progress."""

@@ -1,0 +1,123 @@
+"""Devices: the mesh, where arrays lie on it, and the cache of compiled programs.
+
+Axes are ("seed", "data"): batch rows are split over `data`, everything else lies whole
+on every device. All axes are Auto, so that any JAX function works on what is split.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+
+from jaxdd.base import Batch, PyTree
+
+__all__ = [
+    "compile_cache",
+    "make_mesh",
+    "mesh_of",
+    "placed_copy",
+    "replicate",
+    "shard_batch",
+]
+
+
+def compile_cache(folder: Path) -> bool:
+    """Keeps compiled programs in a folder, for the next process.
+
+    It only saves time: where the folder cannot be written, nothing is kept. To be
+    called before anything is compiled.
+
+    Returns:
+      Whether the folder is used.
+    """
+    with contextlib.suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True)
+    if not os.access(folder, os.W_OK):
+        return False
+    jax.config.update("jax_compilation_cache_dir", str(folder.absolute()))
+    # JAX keeps what took a second; a run is many programs of half a second.
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+    return True
+
+
+def make_mesh(seed: int = 1, data: int | None = None) -> Mesh:
+    """A mesh with axes ("seed", "data").
+
+    Args:
+      seed: devices over which independent networks are spread.
+      data: devices over which batch rows are split; default: all that are left.
+    """
+    data = jax.device_count() // seed if data is None else data
+    devices = jax.devices()[: seed * data]
+    kinds = (AxisType.Auto, AxisType.Auto)
+    return jax.make_mesh(
+        (seed, data), ("seed", "data"), axis_types=kinds, devices=devices
+    )
+
+
+def replicate(mesh: Mesh | None, tree: PyTree) -> PyTree:
+    """Every array whole on every device of the mesh; on the default device without one.
+
+    Arrays that lie on the mesh already keep their place.
+    """
+    if mesh is None:
+        return jax.device_put(tree)
+    whole = NamedSharding(mesh, PartitionSpec())
+    places = jax.tree.map(
+        lambda leaf: leaf.sharding if mesh_of(leaf) == mesh else whole, tree
+    )
+    return jax.device_put(tree, places)
+
+
+def shard_batch(mesh: Mesh | None, batch: Batch) -> Batch:
+    """The batch with its rows split over `data`; for use inside jit.
+
+    Rows are the axis before the image's own three, so the second one of a
+    class-balanced batch. Batches that do not divide evenly stay whole, and so does
+    everything without a mesh.
+
+    Args:
+      mesh: as made by `make_mesh`, or None.
+      batch: of one step.
+    """
+    if mesh is None or mesh.shape["data"] == 1:
+        return batch
+    axis = batch.image.ndim - 4
+    if batch.image.shape[axis] % mesh.shape["data"]:
+        return batch
+    spec = PartitionSpec(*(None,) * axis, "data")
+    return jax.tree.map(
+        lambda leaf: jax.lax.with_sharding_constraint(leaf, NamedSharding(mesh, spec)),
+        batch,
+    )
+
+
+def mesh_of(tree: PyTree) -> Mesh | None:
+    """The mesh on which the tree's arrays lie, if they lie on more than one device."""
+    for leaf in jax.tree.leaves(tree):
+        where = getattr(leaf, "sharding", None)
+        if isinstance(where, NamedSharding) and where.mesh.size > 1:
+            return where.mesh  # type: ignore[return-value]
+    return None
+
+
+def placed_copy(tree: PyTree, mesh: Mesh | None) -> PyTree:
+    """As `replicate`, but nothing is shared with `tree`, so that it may be donated."""
+    return _copy(replicate(mesh, tree))
+
+
+@jax.jit
+def _copy(tree: PyTree) -> PyTree:
+    def copy(leaf: jax.Array) -> jax.Array:
+        leaf = jnp.copy(leaf)
+        if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+            return leaf
+        # Python numbers are weakly typed, and would change type in the first step.
+        return jax.lax.convert_element_type(leaf, leaf.dtype)
+
+    return jax.tree.map(copy, tree)

@@ -1,0 +1,106 @@
+"""Where arrays lie, and the cache of compiled programs."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxdd.base import Batch
+from jaxdd.run.mesh import (
+    compile_cache,
+    make_mesh,
+    mesh_of,
+    placed_copy,
+    replicate,
+    shard_batch,
+)
+
+
+def batch(*lead: int) -> Batch:
+    rng = np.random.default_rng(0)
+    image = jnp.asarray(rng.standard_normal((*lead, 4, 4, 1)), jnp.float32)
+    return Batch(image, jnp.ones((*lead, 3)), jnp.zeros(lead, int), jnp.ones(lead))
+
+
+@pytest.mark.parametrize(
+    ("lead", "spec"), [((16,), ("data",)), ((3, 8), (None, "data"))]
+)
+def test_rows_are_split(lead: tuple, spec: tuple) -> None:
+    mesh = make_mesh()
+    split = jax.jit(lambda b: shard_batch(mesh, b))(replicate(mesh, batch(*lead)))
+    for leaf in jax.tree.leaves(split):
+        want = jax.sharding.NamedSharding(mesh, jax.P(*spec))
+        assert leaf.sharding.is_equivalent_to(want, leaf.ndim)
+    np.testing.assert_array_equal(split.image, batch(*lead).image)
+
+
+def test_split_rows_give_the_same_gradient() -> None:
+    mesh = make_mesh(seed=2)
+    assert mesh.shape == {"seed": 2, "data": 4}
+    weight = jnp.linspace(-1, 1, 48).reshape(16, 3)
+
+    def gradient(weight, rows, mesh):
+        def loss(weight):
+            rows_now = shard_batch(mesh, rows)
+            flat = rows_now.image.reshape(len(rows_now.image), -1)
+            return jnp.mean((jnp.tanh(flat @ weight) - rows_now.target) ** 2)
+
+        return jax.grad(loss)(weight)
+
+    one = jax.jit(lambda w, b: gradient(w, b, None))(weight, batch(16))
+    many = jax.jit(lambda w, b: gradient(w, b, mesh))(
+        *replicate(mesh, (weight, batch(16)))
+    )
+    assert many.sharding.device_set == set(mesh.devices.flat)
+    np.testing.assert_allclose(one, many, atol=1e-6)
+
+
+def test_what_cannot_be_split_stays_whole() -> None:
+    mesh = make_mesh()
+    odd = batch(10)
+    assert shard_batch(mesh, odd) is odd
+    assert shard_batch(None, odd) is odd
+    assert shard_batch(make_mesh(data=1), odd) is odd
+
+
+def test_copies_share_nothing_and_keep_their_place() -> None:
+    mesh = make_mesh()
+    rows = jax.sharding.NamedSharding(mesh, jax.P("data"))
+    tree = {"split": jax.device_put(np.arange(8.0, dtype="f4"), rows), "whole": 1.5}
+    assert mesh_of(tree) == mesh
+    assert mesh_of({"whole": jnp.ones(3)}) is None
+    copy = placed_copy(tree, mesh)
+    assert copy["split"].sharding == rows
+    assert copy["whole"].sharding.is_fully_replicated
+    assert mesh_of(copy["whole"]) == mesh
+    jax.jit(lambda t: jax.tree.map(jnp.sin, t), donate_argnums=0)(copy)
+    assert copy["split"].is_deleted()
+    np.testing.assert_array_equal(tree["split"], np.arange(8.0))
+
+
+CODE = """
+import sys, pathlib, jax
+from jaxdd.run.mesh import compile_cache
+assert compile_cache(pathlib.Path(sys.argv[1]))
+print(jax.jit(lambda x: jax.lax.map(lambda y: jax.numpy.linalg.svd(y), x))(
+    jax.numpy.ones((2, 9, 9)))[1].shape)
+"""
+
+
+def test_compiled_programs_are_kept(tmp_path: Path) -> None:
+    folder = tmp_path / "made" / "programs"
+    for _ in range(2):
+        subprocess.run([sys.executable, "-c", CODE, folder], check=True)
+        kept = sorted(p.name for p in folder.iterdir() if p.name.endswith("-cache"))
+    assert len(kept) == 1  # the second process found it
+
+
+def test_folder_that_cannot_be_used_is_no_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    before = jax.config.jax_compilation_cache_dir
+    assert not compile_cache(tmp_path / "file" / "programs")
+    assert jax.config.jax_compilation_cache_dir == before
