@@ -1,0 +1,160 @@
+"""Data sets by name, and every way their files can be wrong."""
+
+import re
+
+import numpy as np
+import pytest
+
+from jaxdd.base import InputError
+from jaxdd.data import load as loading
+from jaxdd.data.load import load
+from jaxdd.records import DataSpec
+from tests.helpers import toy_images
+
+
+@pytest.fixture(autouse=True)
+def no_data_folder(monkeypatch):
+    monkeypatch.delenv("JAXDD_DATA", raising=False)
+
+
+@pytest.fixture
+def arrays():
+    image, label = toy_images(per_class=6, classes=10)
+    return {"x_train": image, "y_train": label, "x_test": image, "y_test": label}
+
+
+@pytest.fixture
+def mnist_file(tmp_path, arrays):
+    np.savez_compressed(tmp_path / "mnist.npz", **arrays)
+    return tmp_path / "mnist.npz"
+
+
+def test_the_folder_the_file_and_the_variable_give_the_same(mnist_file, monkeypatch):
+    folder = load(DataSpec("mnist", mnist_file.parent))
+    file = load(DataSpec("mnist", mnist_file))
+    monkeypatch.setenv("JAXDD_DATA", str(mnist_file.parent))
+    variable = load(DataSpec("mnist"))
+    assert folder.train.name == file.train.name == variable.train.name == "mnist"
+    assert folder.train.hash == file.train.hash == variable.train.hash
+    assert folder.train.class_names == tuple("0123456789")
+    assert folder.train.image_shape == (8, 8, 1)
+
+
+def test_any_npz_is_named_by_its_file(tmp_path, arrays):
+    path = tmp_path / "cats.npz"
+    np.savez(path, **arrays)
+    for name in ("npz", "mnist", "digits"):
+        data = load(DataSpec(name, path))
+        assert data.train.name == "cats"
+        assert data.train.class_names == ()
+        assert data.train.num_classes == 10
+
+
+def test_the_embedded_digits_ignore_the_data_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("JAXDD_DATA", str(tmp_path))
+    assert load(DataSpec("digits", train_limit=20)).train.size == 20
+    assert load(DataSpec("digits", tmp_path, train_limit=20)).train.size == 20
+
+
+def test_the_cache_spares_decoding_and_notices_a_new_file(
+    tmp_path, arrays, mnist_file, monkeypatch
+):
+    spec, cache = DataSpec("mnist", mnist_file), tmp_path / "cache"
+    first = load(spec, cache=cache)
+    assert len(list(cache.iterdir())) == 1
+
+    def refuse(path):
+        raise AssertionError("decoded again")
+
+    row = loading.SOURCES["mnist"]._replace(read=refuse)
+    with monkeypatch.context() as patch:
+        refuse.__module__ = "jaxdd.data.npz"
+        patch.setitem(loading.SOURCES, "mnist", row)
+        assert load(spec, cache=cache).train.hash == first.train.hash
+    np.savez(mnist_file, **{**arrays, "x_train": arrays["x_train"] // 2})
+    second = load(spec, cache=cache)
+    assert second.train.hash != first.train.hash
+    assert len(list(cache.iterdir())) == 2
+
+
+def test_float_files_are_cached_as_bytes(tmp_path, arrays):
+    whole = load(DataSpec("npz", _write(tmp_path / "a.npz", arrays)))
+    unit = {n: a / 255 if n.startswith("x") else a for n, a in arrays.items()}
+    path = _write(tmp_path / "b.npz", unit)
+    for _ in range(2):
+        assert (
+            load(DataSpec("npz", path), cache=tmp_path).train.hash == whole.train.hash
+        )
+
+
+def _write(path, arrays):
+    np.savez(path, **arrays)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "near"), [("mnits", "mnist"), ("digit", "digits"), ("np", "npz")]
+)
+def test_an_unknown_name_gets_a_suggestion(name, near):
+    with pytest.raises(InputError, match=f"Did you mean '{near}'"):
+        load(DataSpec(name))
+    with pytest.raises(InputError, match=r"unknown\. Known: digits, mnist, npz"):
+        load(DataSpec("zzzzz"))
+
+
+def test_missing_files_are_named(tmp_path, mnist_file):
+    with pytest.raises(InputError, match=r"give --data.dir, or set .* JAXDD_DATA"):
+        load(DataSpec("mnist"))
+    for path in (tmp_path / "empty", tmp_path / "b.npz"):
+        with pytest.raises(InputError, match=rf"no file {path}"):
+            load(DataSpec("mnist", path))
+    with pytest.raises(InputError, match=r"the path of an .npz file with x_train"):
+        load(DataSpec("npz", tmp_path))
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_damaged_files_are_refused(tmp_path, mnist_file, cached):
+    cache = tmp_path / "cache" if cached else None
+    whole = mnist_file.read_bytes()
+    middle = len(whole) // 3
+    broken = bytearray(whole)
+    broken[middle : middle + 40] = b"\xff" * 40
+    for content in (whole[: middle * 2], whole[:10], b"", b"<html>", bytes(broken)):
+        mnist_file.write_bytes(content)
+        with pytest.raises(InputError, match=re.escape(f"{mnist_file} cannot be read")):
+            load(DataSpec("mnist", mnist_file), cache=cache)
+    assert not cached or not (tmp_path / "cache").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"y_test": None}, "has no array y_test; it must hold x_train, y_train"),
+        ({"x_train": np.zeros((60, 8))}, "mnist: train images have shape (60, 8)"),
+        ({"x_test": np.zeros((60, 8, 8), int)}, "mnist: test images have type int64"),
+        ({"y_train": np.zeros(60)}, "mnist: train labels have type float64"),
+        ({"y_train": np.zeros(59, int)}, "mnist: train labels: 59 labels for 60"),
+        ({"y_test": np.full(60, 10)}, "mnist: test labels contain class 10"),
+        ({"y_test": np.full(60, {})}, "array y_test holds Python objects"),
+        ({"x_test": np.full((60, 8, 8), np.nan)}, "mnist: test images contain NaN"),
+        (
+            {"x_test": np.zeros((0, 8, 8)), "y_test": np.zeros(0, int)},
+            "shape (0, 8, 8)",
+        ),
+    ],
+)
+def test_wrong_arrays_are_refused(tmp_path, arrays, change, message):
+    changed = {n: a for n, a in {**arrays, **change}.items() if a is not None}
+    path = _write(tmp_path / "mnist.npz", changed)
+    with pytest.raises(InputError, match=re.escape(message)):
+        load(DataSpec("mnist", path))
+
+
+def test_the_real_mnist(data_dir):
+    data = load(DataSpec("mnist", data_dir, pad=2, pool=2, train_limit=6000))
+    assert data.test is not None
+    assert data.train.image.shape == (6000, 16, 16, 1)
+    assert data.test.image.shape == (10_000, 16, 16, 1)
+    np.testing.assert_array_equal(data.train.class_count, np.full(10, 600))
+    whole = load(DataSpec("mnist", data_dir, test_limit=100)).train
+    np.testing.assert_array_equal(whole.label[:5], [5, 0, 4, 1, 9])
