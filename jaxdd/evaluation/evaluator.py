@@ -53,6 +53,8 @@ def evaluate(
         return Report([], ["no figures: no test split was given"])
     setting = make_setting(sets, dataset.train, test, seeds, drive)
     meta = setting.meta
+    if meta.label_kind != "representation" and not meta.num_classes:
+        return Report([], ["no figures: the set has no labels to train a student on"])
     if meta.label_kind == "representation":
         entries, notes = representation_entries(
             setting, teacher_outputs, baselines=baselines

@@ -20,20 +20,17 @@ def kmeans_rows(key: Key, corpus: Corpus, size: int, ipc: int | None) -> Array:
     Raises:
       InputError: more rows are asked for than there are.
     """
+    from sklearn.metrics import euclidean_distances
+
     flat, chosen = _flat(corpus), []
     for rows, centres in _clusters(key, corpus, flat, size, ipc):
-        free = np.ones(len(rows), bool)
-        for centre in centres:
-            distance = ((flat[rows] - centre) ** 2).sum(1)
-            best = int(np.argmin(np.where(free, distance, np.inf)))
-            free[best] = False
-            chosen.append(rows[best])
+        for distance in euclidean_distances(centres, flat[rows]):
+            distance[np.isin(rows, chosen)] = np.inf
+            chosen.append(rows[np.argmin(distance)])
     return jnp.asarray(np.array(chosen, np.int32))
 
 
-def kmeans_centroids(
-    key: Key, corpus: Corpus, size: int, ipc: int | None
-) -> Synthetic:
+def kmeans_centroids(key: Key, corpus: Corpus, size: int, ipc: int | None) -> Synthetic:
     """The k-means centroids as images, with their class as label.
 
     Raises:

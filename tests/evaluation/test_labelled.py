@@ -203,6 +203,15 @@ def test_without_test_there_are_no_figures() -> None:
     assert "no test split" in report.notes[0]
 
 
+def test_a_set_without_labels_has_no_figures() -> None:
+    data = standard_dataset()
+    bare = Dataset(unlabelled(data.train), unlabelled(data.test))
+    small = labelled_set(bare, ipc=5, method="random")
+    report = evaluate([small], bare, seeds=[0])
+    assert report.rows == []
+    assert "no labels" in report.notes[0]
+
+
 def test_too_few_real_images_are_told() -> None:
     data = standard_dataset()
     few = Dataset(data.test, data.test)  # six of each class
