@@ -12,7 +12,8 @@ from jaxdd import files
 from jaxdd.base import Dataset, InputError
 from jaxdd.data import digits, npz
 from jaxdd.data.cache import cached
-from jaxdd.data.corpus import check_split, dataset_from_arrays
+from jaxdd.data.check import check_split
+from jaxdd.data.corpus import dataset_from_arrays
 from jaxdd.records import DataSpec
 
 __all__ = ["SOURCES", "Source", "load"]

@@ -3,6 +3,7 @@
 import errno
 import os
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -10,7 +11,11 @@ from jaxdd import files
 from jaxdd.base import InputError
 from jaxdd.data.cache import cached
 
-ARRAYS = {"x": np.arange(2000, dtype=np.uint8).reshape(20, 100), "y": np.ones(3)}
+ARRAYS = {
+    "x": np.arange(2000).astype(np.uint8).reshape(20, 100),
+    "y": np.ones(3),
+    "half": np.asarray(jnp.linspace(0, 1, 4, dtype=jnp.bfloat16)),
+}
 
 
 class _Decode:
