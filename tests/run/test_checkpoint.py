@@ -121,6 +121,27 @@ def test_half_written_save_is_ignored(tmp_path, state) -> None:
     assert [p.name for p in folder.iterdir()] == ["4"]
 
 
+@pytest.mark.parametrize("left", ["_CHECKPOINT_METADATA", "meta", "arrays"])
+def test_half_removed_checkpoint_is_ignored(tmp_path, state, left: str) -> None:
+    with stage(tmp_path) as store:
+        store.save(2, state, METRICS)
+    folder = tmp_path / "a__b"
+    shutil.copytree(folder / "2", tmp_path / "copy")
+    with stage(tmp_path) as store:
+        store.save(4, state, METRICS)
+    (folder / "2").mkdir()  # as a kill leaves it that comes while "2" is removed
+    if (tmp_path / "copy" / left).is_dir():
+        shutil.copytree(tmp_path / "copy" / left, folder / "2" / left)
+    else:
+        shutil.copy(tmp_path / "copy" / left, folder / "2" / left)
+    with stage(tmp_path) as store:
+        saved = store.restore(state)
+        assert saved is not None
+        assert saved.step == 4
+        store.save(6, state, METRICS)
+    assert [p.name for p in folder.iterdir()] == ["6"]
+
+
 def test_damaged_checkpoint_is_named(tmp_path, state) -> None:
     with stage(tmp_path) as store:
         store.save(2, state, METRICS)
