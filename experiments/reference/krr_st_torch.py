@@ -1,14 +1,17 @@
 """Runs the authors' KRR-ST program, for golden values and for comparison of speed.
 
-Their code is imported from a checkout of github.com/db-Lee/selfsup_dd (Apache-2.0)
-and not part of this project; torchvision, which it imports but does not need here, is
-replaced by an empty module. Needs PyTorch (CPU), NumPy and tqdm, nothing else.
+Their code is imported from a checkout of github.com/db-Lee/selfsup_dd (Apache-2.0) and
+is no part of this project; torchvision, which it imports but does not need here, is
+replaced by an empty module. Needs PyTorch, NumPy and tqdm, nothing else.
 
-  python experiments/reference/krr_st_torch.py --checkout DIR golden OUT.npz
-  python experiments/reference/krr_st_torch.py --checkout DIR time ARRAYS.npz --steps 3
+  golden: two outer steps in float64 on a tiny problem, to an .npz that tests read
+    python experiments/reference/krr_st_torch.py --checkout DIR golden OUT.npz
+  timing: waits for a number on standard input, makes that many outer steps on the given
+    arrays, answers with their seconds as JSON; used by experiments/bench_krr_ssl.py
+    python experiments/reference/krr_st_torch.py --checkout DIR timing ARRAYS.npz
 
-All arrays are stored in this project's layout: images NHWC, kernels HWIO, dense
-kernels [height*width*channel, outputs].
+All arrays are in this project's layout: images NHWC, kernels HWIO, dense kernels
+[height*width*channel, outputs].
 """
 
 import argparse
@@ -34,9 +37,8 @@ def main() -> None:
     modes = parser.add_subparsers(dest="mode", required=True)
     golden = modes.add_parser("golden")
     golden.add_argument("out", type=Path)
-    timing = modes.add_parser("time")
-    timing.add_argument("arrays", type=Path, help="x_s, y_s, x_b, y_b; x NHWC")
-    timing.add_argument("--steps", type=int, default=3)
+    timing = modes.add_parser("timing")
+    timing.add_argument("arrays", type=Path, help="x_s, y_s, x_b, y_b")
     timing.add_argument("--pool", type=int, default=10)
     timing.add_argument("--widths", default="128_256_512")
     timing.add_argument("--teacher", choices=["loop", "cached"], default="loop")
@@ -45,7 +47,7 @@ def main() -> None:
     if options.mode == "golden":
         np.savez(options.out, **golden_arrays())
     else:
-        print(json.dumps(step_seconds(options)))
+        serve(options)
 
 
 def import_from(checkout: Path) -> None:
@@ -196,24 +198,22 @@ def network(prefix: str, model: Any, optimiser: Any = None) -> dict[str, np.ndar
     return out
 
 
-def step_seconds(options: argparse.Namespace) -> dict[str, Any]:
-    """Seconds of each outer step, after one step to warm up."""
-    stored = np.load(options.arrays)
-    arrays = {name: stored[name].astype(np.float32) for name in stored}
+def serve(options: argparse.Namespace) -> None:
+    """Makes outer steps on request and answers with the seconds each took."""
+    with np.load(options.arrays) as file:
+        arrays = {name: file[name].astype(np.float32) for name in file}
     name = f"convnet_{options.widths}_bn"
     args = settings(name, arrays["x_s"].shape[1], arrays["y_s"].shape[1], options.pool)
     program = Program(args, teacher_of(options, arrays), arrays, rate=1e-4)
-    program.step()
-    seconds = []
-    for _ in range(options.steps):
-        start = time.perf_counter()
-        program.step()
-        seconds.append(time.perf_counter() - start)
-    return {
-        "seconds": seconds,
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-    }
+    about = {"torch": torch.__version__, "threads": torch.get_num_threads()}
+    print(json.dumps(about), flush=True)
+    while (line := sys.stdin.readline()).strip():
+        seconds = []
+        for _ in range(int(line)):
+            start = time.perf_counter()
+            program.step()
+            seconds.append(time.perf_counter() - start)
+        print(json.dumps(seconds), flush=True)
 
 
 def teacher_of(options: argparse.Namespace, arrays: dict[str, np.ndarray]) -> nn.Module:
