@@ -65,8 +65,8 @@ def preset(method: str, name: str = "", data: str = "") -> tuple[str, Preset]:
 def adapt(method: str, image_shape: tuple[int, ...]) -> tuple[str, Preset]:
     """The preset whose images are nearest in size, fitted to `image_shape`.
 
-    Only the networks change: a ConvNet loses the blocks that would pool the image away.
-    Presets that reproduce a paper are not candidates, since they cost hours.
+    A ConvNet loses the blocks that would pool the image away, and the data is used
+    whole. Presets that reproduce a paper are not candidates, since they cost hours.
 
     Args:
       method: the method's name.
@@ -85,9 +85,9 @@ def adapt(method: str, image_shape: tuple[int, ...]) -> tuple[str, Preset]:
     light = [n for n in known if not n.endswith(("_paper", "_code"))] or [default]
     name = min(light, key=distance)
     chosen = known[name]
-    data = dataclasses.replace(chosen.data, pad=0, pool=1)
-    if _SIDES.get(chosen.data.name) == side:
-        data = chosen.data
+    data = dataclasses.replace(chosen.data, train_limit=None, test_limit=None)
+    if _SIDES.get(chosen.data.name) != side:
+        data = dataclasses.replace(data, pad=0, pool=1)
     return f"{name}_fitted", dataclasses.replace(
         chosen,
         distill=_fit_networks(chosen.distill, _side(data, side)),

@@ -97,7 +97,9 @@ def _facts(report: RunReport) -> list[str]:
         )
         lines.append(f"teacher: {quality}")
     if report.storage:
-        parts = ", ".join(f"{k} {v / 1e3:,.1f} kB" for k, v in report.storage.items())
+        parts = ", ".join(
+            f"{k} {v / 1e3:,.1f} kB" for k, v in report.storage.items() if v
+        )
         lines.append(f"storage: {parts}")
     if report.seconds:
         parts = ", ".join(f"{k} {v:.0f} s" for k, v in report.seconds.items())

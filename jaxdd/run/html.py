@@ -201,7 +201,7 @@ def _data(report: RunReport) -> dict[str, str]:
 
 
 def _ledger(report: RunReport) -> Iterable[tuple[str, int]]:
-    yield from report.storage.items()
+    yield from ((name, count) for name, count in report.storage.items() if count)
     if report.storage:
         yield "total", sum(report.storage.values())
 

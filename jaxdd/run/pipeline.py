@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -32,7 +33,7 @@ Announce = Callable[[str], None]
 
 
 class _Clock:
-    """Wall time of each stage, announced when it ends."""
+    """Wall time of each stage; the longer ones are announced when they end."""
 
     def __init__(self, announce: Announce) -> None:
         self.seconds: dict[str, float] = {}
@@ -43,7 +44,8 @@ class _Clock:
         began = time.monotonic()
         yield
         self.seconds[name] = time.monotonic() - began
-        self._announce(f"{name}: done in {self.seconds[name]:.1f} s")
+        if self.seconds[name] >= 1.0:
+            self._announce(f"{name}: {self.seconds[name]:.1f} s")
 
 
 def run(
@@ -72,6 +74,7 @@ def run(
     if dataset is None:
         with clock.stage("data"):
             dataset = load(config.data, cache=cache / "data")
+    announce(_described(dataset))
     plan = make_plan(config, dataset)
     workdir.claim(folder, config, dataset)
     finished = reports.read(folder)
@@ -96,6 +99,14 @@ def run(
     if config.stage in ("evaluate", "all"):
         _finish(plan, sets, measured, report, histories, folder)
     return report
+
+
+def _described(dataset: Dataset) -> str:
+    train, test = dataset
+    shape = "x".join(map(str, train.image_shape))
+    kind = f"{train.num_classes} classes" if train.num_classes else "no labels"
+    count = f"{train.size:,} training and {test.size if test else 0:,} test images"
+    return f"{train.name}: {count} of {shape}, {kind}"
 
 
 def _loop(config: RunConfig, folder: Path | None) -> Loop:
@@ -174,7 +185,10 @@ def _finish(
     histories: list[dict[str, np.ndarray]],
     folder: Path,
 ) -> None:
-    """Writes figures, rows into the sets, the page, and last of all report.json."""
+    """Writes figures, rows into the sets, the page, and last of all report.json.
+
+    The checkpoints, which may be large, are of no use after that.
+    """
     pictures = summary.draw(report, sets[0], histories)
     for name, data in pictures.items():
         _write(folder / "figures" / f"{name}.png", data)
@@ -185,6 +199,7 @@ def _finish(
         place = workdir.set_folder(folder, plan.config, meta.seed)
         artefact.save(made._replace(meta=meta), place)
     reports.write(report, folder)
+    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
 
 
 def _write(path: Path, data: bytes) -> None:
