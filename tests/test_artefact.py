@@ -118,7 +118,7 @@ def test_absence_is_told(tmp_path: Path) -> None:
         artefact.load(tmp_path / "nothing")
     artefact.save(example(), tmp_path / "set")
     (tmp_path / "set" / "arrays.npz").unlink()
-    with pytest.raises(InputError, match="arrays.npz"):
+    with pytest.raises(InputError, match=r"arrays\.npz"):
         artefact.load(tmp_path / "set")
 
 

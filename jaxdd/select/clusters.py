@@ -72,7 +72,7 @@ def _clusters(key: Key, corpus: Corpus, flat: np.ndarray, size: int, ipc: int | 
                 f"{'size' if ipc is None else 'ipc'}={count}: {where} has only "
                 f"{len(rows)} images; choose at most {len(rows)}"
             )
-        model = KMeans(count, n_init=3, random_state=(seed + number) % 2**31)
+        model = KMeans(count, n_init=3, random_state=(seed + number) % 2**31)  # pyright: ignore
         yield rows, model.fit(flat[rows]).cluster_centers_
 
 
