@@ -84,6 +84,7 @@ def dm(task: Task, config: DmConfig = DmConfig()) -> Distiller:
     """
     _check(config)
     network = networks.build(config.network, task.image_shape, 0, dtype=task.dtype)
+    updates = task.num_steps * (task.num_classes if config.update == "per_class" else 1)
     siamese = None
     if not augment.is_identity(config.augment):
         siamese = augment.build(config.augment, task.image_shape)
@@ -97,7 +98,7 @@ def dm(task: Task, config: DmConfig = DmConfig()) -> Distiller:
             joint=_couples_images(config.network),
         ),
         pool=fresh(network),
-        outer=optimisers.build(config.optimiser, task.num_steps),
+        outer=optimisers.build(config.optimiser, updates),
         feed=PerClass(config.batch),
         update=config.update,
     )

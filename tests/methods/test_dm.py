@@ -1,0 +1,247 @@
+"""DM against the authors' program, its closed form, and its variants.
+
+The golden file holds two steps of the authors' main_DM.py in float64, written by
+experiments/reference/dm_torch.py.
+"""
+
+import dataclasses
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from jaxdd import networks
+from jaxdd.base import (
+    Batch,
+    Distiller,
+    InputError,
+    Network,
+    Output,
+    PerClass,
+    Pool,
+    State,
+    Task,
+    Variables,
+)
+from jaxdd.composition import compose
+from jaxdd.data.feeds import sample
+from jaxdd.decoders import pixels
+from jaxdd.methods.dm import METHOD, DmConfig, dm
+from jaxdd.objectives.moments import mean_features
+from jaxdd.pools import fresh
+from jaxdd.records import AugmentSpec, NetworkSpec, OptimiserSpec
+from tests.helpers import toy_corpus
+
+GOLDEN = Path(__file__).parents[1] / "golden" / "dm.npz"
+TINY = NetworkSpec(width=(4, 4))
+
+
+def _task(ipc: int = 2, classes: int = 4, side: int = 8, channels: int = 1) -> Task:
+    return Task((side, side, channels), classes, classes * ipc, ipc, 10, 48)
+
+
+# The authors' program --------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def golden() -> dict[str, np.ndarray]:
+    with np.load(GOLDEN) as file:
+        return dict(file)
+
+
+def _variables(golden: dict, norm: str, step: int) -> Variables:
+    """The authors' weights in the tree of our ConvNet."""
+    network = networks.build(
+        NetworkSpec(width=(4, 4), norm=norm.removesuffix("norm")), (8, 8, 3), 0
+    )
+    shapes = jax.eval_shape(network.init, jax.random.key(0))
+    params = {
+        f"{kind}_{block}": {
+            name: jnp.asarray(golden[f"{norm}/{kind}{block}/{name}"][step])
+            for name in names
+        }
+        for block in range(2)
+        for kind, names in {
+            "conv": ("kernel", "bias"),
+            "norm": ("scale", "bias"),
+        }.items()
+    }
+    stats = jax.tree.map(lambda s: jnp.zeros(s.shape), shapes.stats)
+    assert jax.tree.structure(params) == jax.tree.structure(shapes.params)
+    return Variables(params, stats)
+
+
+def _replayed(networks_of_steps: list[Variables]) -> Pool:
+    """A pool that gives the recorded networks in their order."""
+    stacked = jax.tree.map(lambda *rows: jnp.stack(rows), *networks_of_steps)
+
+    def draw(key, pool, assets):
+        return pool, jax.tree.map(lambda leaf: leaf[pool], stacked)
+
+    return Pool(
+        init=lambda key, assets, synthetic: jnp.zeros((), jnp.int32),
+        draw=draw,
+        update=lambda key, pool, index, synthetic, batch: pool + 1,
+    )
+
+
+def _golden_method(golden: dict, norm: str, chunk: int | None) -> Distiller:
+    spec = NetworkSpec(width=(4, 4), norm=norm.removesuffix("norm"))
+    network = networks.build(spec, (8, 8, 3), 0)
+    return compose(
+        decoder=pixels(_task(2, 3, 8, 3)),
+        objective=mean_features(
+            network,
+            chunk_real=chunk,
+            chunk_synthetic=chunk,
+            joint=norm == "batchnorm",
+        ),
+        pool=_replayed([_variables(golden, norm, step) for step in range(2)]),
+        outer=optax.sgd(1.0, momentum=0.5),
+        feed=PerClass(6),
+    )
+
+
+@pytest.mark.parametrize(
+    ("norm", "chunk"),
+    [("instancenorm", None), ("instancenorm", 4), ("batchnorm", None)],
+)
+def test_two_steps_equal_the_authors_program(norm, chunk, golden, x64):
+    """Loss and images to 1e-10 of their size: rounding of double precision."""
+    method = _golden_method(golden, norm, chunk)
+    images = golden[f"{norm}/images"]
+    params = {"image": jnp.asarray(images[0])}
+    state = State(
+        jnp.zeros((), jnp.int32),
+        jax.random.key(0),
+        params,
+        optax.sgd(1.0, momentum=0.5).init(params),
+        jnp.zeros((), jnp.int32),
+    )
+    step, gradient = jax.jit(method.step), jax.jit(method.gradient)
+    for number in range(2):
+        rows = golden[f"{norm}/rows"][number]
+        image = jnp.asarray(golden["image"][rows])
+        batch = Batch(image, (), jnp.asarray(rows), jnp.ones(rows.shape))
+        grads, _ = gradient(state, batch, {})
+        state, metrics = step(state, batch, {})
+        np.testing.assert_allclose(
+            metrics["loss"], golden[f"{norm}/loss"][number], rtol=1e-10
+        )
+        np.testing.assert_allclose(
+            grads["image"], golden[f"{norm}/gradients"][number], rtol=1e-8, atol=1e-12
+        )
+        np.testing.assert_allclose(
+            state.params["image"], images[number + 1], rtol=1e-10, atol=1e-12
+        )
+
+
+# Closed form -----------------------------------------------------------------------
+
+
+def test_class_mean_contracts_by_its_rate_under_the_identity(key, x64):
+    """With f the identity, mean_S - mean_T shrinks by 1 - 2 rate / ipc a step."""
+    corpus, ipc, rate = toy_corpus(), 2, 0.3
+    task = _task(ipc)
+
+    def apply(variables, image, *, train=False, key=None):
+        flat = image.reshape(len(image), -1)
+        return Output(flat, flat), variables
+
+    network = Network(lambda key: Variables({}, {}), apply, 64, 0, "identity")
+    method = compose(
+        pixels(task, init="noise"),
+        mean_features(network),
+        fresh(network),
+        optax.sgd(rate),
+        PerClass(12),
+    )
+    state = method.init(key, corpus, {})
+    batch = sample(method.feed, corpus, {}, key, 0)
+    real = batch.image.astype(jnp.float64).mean(1)
+    batch = batch._replace(image=batch.image.astype(jnp.float64))
+    gap = lambda s: s.params["image"].reshape(4, ipc, 8, 8, 1).mean(1) - real
+    after, _ = jax.jit(method.step)(state, batch, {})
+    np.testing.assert_allclose(gap(after), (1 - 2 * rate / ipc) * gap(state), atol=1e-6)
+
+
+# Variants --------------------------------------------------------------------------
+
+
+def _trajectory(config: DmConfig, key: jax.Array, steps: int = 3) -> np.ndarray:
+    corpus, method = toy_corpus(), dm(_task(), config)
+    state, step = method.init(key, corpus, {}), jax.jit(method.step)
+    for number in range(steps):
+        batch = sample(method.feed, corpus, {}, key, number)
+        state, metrics = step(state, batch, {})
+    assert np.isfinite(metrics["loss"])
+    return np.asarray(state.params["image"])
+
+
+def test_classwise_updates_equal_joint_ones_without_momentum(key):
+    """Without momentum and augmentation the classes do not see each other."""
+    config = DmConfig(TINY, OptimiserSpec("sgd", 0.5, 0.0), batch=6, chunk_real=0)
+    joint = _trajectory(config, key)
+    by_class = _trajectory(dataclasses.replace(config, update="per_class"), key)
+    np.testing.assert_allclose(by_class, joint, rtol=1e-4, atol=1e-6)
+
+
+def test_classwise_momentum_moves_the_other_classes(key):
+    config = DmConfig(TINY, OptimiserSpec("sgd", 0.5, 0.5), batch=6, chunk_real=0)
+    joint = _trajectory(config, key)
+    by_class = _trajectory(dataclasses.replace(config, update="per_class"), key)
+    assert np.abs(by_class - joint).max() > 1e-4
+
+
+def test_schedule_of_classwise_updates_lasts_the_whole_run(key):
+    """The optimiser steps once a class, so its schedule is that many times longer."""
+    optimiser = OptimiserSpec("sgd", 0.5, 0.0, schedule="linear")
+    config = DmConfig(TINY, optimiser, batch=6, update="per_class")
+    half, whole = (_trajectory(config, key, steps) for steps in (5, 9))
+    assert np.abs(whole - half).max() > 1e-5
+
+
+def test_siamese_augmentation_changes_the_step_but_not_its_target(key):
+    config = DmConfig(TINY, batch=6, augment=AugmentSpec(crop=2, flip=True))
+    plain = dataclasses.replace(config, augment=AugmentSpec())
+    assert np.abs(_trajectory(config, key) - _trajectory(plain, key)).max() > 1e-4
+
+
+def test_classes_smaller_than_the_batch_are_averaged_over_what_they_have(key):
+    """A batch of 50 and of the class size (12) draw the same rows."""
+    few, many = (_trajectory(DmConfig(TINY, batch=n), key, 1) for n in (12, 50))
+    np.testing.assert_allclose(many, few, rtol=1e-5)
+
+
+def test_batch_norm_runs_all_classes_together(key):
+    spec = NetworkSpec(width=(4, 4), norm="batch")
+    chunked = DmConfig(spec, batch=6, chunk_real=4, chunk_synthetic=3)
+    whole = dataclasses.replace(chunked, chunk_real=0, chunk_synthetic=0)
+    np.testing.assert_array_equal(_trajectory(chunked, key), _trajectory(whole, key))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"batch": 0}, "distill.batch"),
+        ({"chunk_real": -1}, "distill.chunk_real"),
+        ({"chunk_synthetic": -2}, "distill.chunk_synthetic"),
+        ({"update": "both"}, "update"),
+        (
+            {"update": "per_class", "network": NetworkSpec(width=(4,), norm="batch")},
+            "batch",
+        ),
+    ],
+)
+def test_impossible_settings_are_refused(change, message):
+    with pytest.raises(InputError, match=message):
+        dm(_task(), dataclasses.replace(DmConfig(TINY), **change))
+
+
+def test_a_set_without_images_per_class_is_refused():
+    task = Task((8, 8, 1), 0, 6, None, 10, 48)
+    with pytest.raises(InputError, match="ipc"):
+        METHOD.build(task, METHOD.smoke)
