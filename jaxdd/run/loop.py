@@ -84,7 +84,7 @@ class Loop:
 
     def __call__(
         self, step: Step, state: Any, num_steps: int, data: PyTree, *, stage: str
-    ) -> tuple[Any, Rows]:
+    ) -> tuple[Any, dict[str, Any]]:
         """Runs a stage, or what is left of it.
 
         Args:
@@ -96,7 +96,7 @@ class Loop:
           stage: names bar, checkpoints and rows; used once per run.
 
         Returns:
-          The last state, and the metrics of all steps, each [num_steps, ...].
+          The last state, and the metrics of all steps as NumPy, each [num_steps, ...].
 
         Raises:
           NonFiniteError: a metric is not finite, or the state holds a NaN.
