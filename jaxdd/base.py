@@ -103,7 +103,8 @@ class Corpus:
     @property
     def image_shape(self) -> tuple[int, int, int]:
         """(h, w, c)."""
-        return self.image.shape[1:]
+        _, height, width, channels = self.image.shape
+        return height, width, channels
 
 
 class Dataset(NamedTuple):
@@ -366,4 +367,4 @@ class Drive(Protocol):
         data: PyTree,
         *,
         stage: str,
-    ) -> tuple[Any, Metrics]: ...
+    ) -> tuple[Any, dict[str, Any]]: ...

@@ -150,7 +150,7 @@ def workdir_of(config: RunConfig) -> Path:
     return Path("runs") / "-".join([*filter(None, parts), run_hash(config)])
 
 
-def cache_folder(config: RunConfig) -> Path:
+def cache_folder(config: Options) -> Path:
     """Where decoded data and trained teachers are kept between runs."""
     named = config.run.cache or os.environ.get("JAXDD_CACHE")
     return Path(named or Path.home() / ".cache" / "jaxdd").expanduser()
@@ -206,7 +206,8 @@ def _fields(record: Any) -> dict[str, Any]:
 
 
 def _set(record: Any, path: list[str], value: Any, name: str) -> Any:
-    known = _fields(record) if dataclasses.is_dataclass(record) else {}
+    is_record = dataclasses.is_dataclass(record) and not isinstance(record, type)
+    known = _fields(record) if is_record else {}
     if path[0] not in known:
         near = difflib.get_close_matches(path[0], known, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""

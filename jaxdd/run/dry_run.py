@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdd.base import Assets, Dataset, Metrics, PyTree, TeacherAsset
+from jaxdd.base import Assets, Dataset, PyTree, TeacherAsset
 from jaxdd.data.load import load
 from jaxdd.evaluation import evaluate
 from jaxdd.networks.teacher import represent
@@ -49,7 +49,7 @@ class _Timing:
 
     def __call__(
         self, step: Step, state: Any, num_steps: int, data: PyTree, *, stage: str
-    ) -> tuple[Any, Metrics]:
+    ) -> tuple[Any, dict[str, np.ndarray]]:
         shapes = jax.eval_shape(step, state, data)[1]
         if num_steps:
             self.stages.append(_measure(step, state, num_steps, data, stage))

@@ -90,7 +90,7 @@ def _by_class(
     """Image rows [rows, columns], the names above each row, and how many are shown."""
     classes = np.unique(label)
     members = [np.flatnonzero(label == c) for c in classes]
-    names = [class_names[c] if c < len(class_names) else str(c) for c in classes]
+    names = [str(class_names[c] if c < len(class_names) else c) for c in classes]
     deepest = max(map(len, members))
     if deepest == 1:  # one image per class: wrap, each image under its name
         first = np.asarray([m[0] for m in members[:100]])
