@@ -37,10 +37,11 @@ class Memory(NamedTuple):
 
 
 class Speed(NamedTuple):
-    """What a step costs in time."""
+    """What a step costs, and the chunk it runs in."""
 
     seconds: float
     compile_seconds: float
+    memory: Memory
 
 
 def count_flops(fn: Callable, *arguments: Any) -> int:
@@ -71,7 +72,11 @@ def memory(fn: Callable, *arguments: Any, donate: tuple[int, ...] = ()) -> Memor
       donate: positions of arguments whose memory the outputs may take over.
     """
     program = jax.jit(fn, donate_argnums=donate).lower(*arguments).compile()
-    stats: Any = program.memory_analysis()
+    return _memory(program)
+
+
+def _memory(program: Any) -> Memory:
+    stats = program.memory_analysis()
     return Memory(
         stats.argument_size_in_bytes,
         stats.output_size_in_bytes,
@@ -113,7 +118,7 @@ def seconds_per_step(
       length: most steps in one chunk.
 
     Returns:
-      Seconds of a step, and of the compilation before it.
+      Seconds of a step and of the compilation before it, and the chunk's memory.
     """
     state, data = materialise((state, data))
     mesh = devices.mesh_of((state, data))
@@ -133,4 +138,4 @@ def seconds_per_step(
     steps = min(length, int(budget / max(seconds, 1e-9)))
     if steps > 1:
         _, seconds = timed(state, steps)
-    return Speed(seconds, compiled)
+    return Speed(seconds, compiled, _memory(program))

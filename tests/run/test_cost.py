@@ -187,6 +187,7 @@ def test_time_of_a_step() -> None:
     assert len(traces) == 1
     assert 0 < quick.seconds < 0.1
     assert quick.compile_seconds > 0
+    assert quick.memory.arguments >= (16 * 6 + 16 * 3 + 6 * 3) * 4
 
     def slow(state, data):
         long = lax.fori_loop(0, 200, lambda i, c: jnp.tanh(c @ c), jnp.ones((96, 96)))
