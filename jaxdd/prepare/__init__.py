@@ -1,0 +1,127 @@
+"""Prepares what a method needs before its first step: a trained teacher.
+
+Results are kept under a hash of all settings and of the data, so that a second run
+starts at once and runs of different settings never mix.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+
+from jaxdd.base import Array, Corpus, Dataset, Drive, TeacherAsset, Variables
+from jaxdd.networks.teacher import represent
+from jaxdd.prepare.cache import asset_key, cached_tree
+from jaxdd.prepare.quality import measure, measured
+from jaxdd.prepare.ssl import train_teacher
+from jaxdd.prepare.views import build_table, table_bytes, table_dtype
+from jaxdd.records import Need, TeacherNeed
+from jaxdd.training import scan_drive
+
+__all__ = ["prepare"]
+
+Announce = Callable[[str], None]
+_LAST = 10  # steps whose loss is averaged for the report
+
+
+def prepare(
+    need: Need,
+    dataset: Dataset,
+    *,
+    drive: Drive = scan_drive,
+    cache: Path | None = None,
+    view_budget: int = 12_000_000_000,
+    announce: Announce = lambda line: None,
+) -> tuple[TeacherAsset, dict[str, float]]:
+    """Trains, or finds in the cache, the teacher that a method asks for.
+
+    Args:
+      need: the teacher and the views over which its outputs are wanted.
+      dataset: trains on the training split; the test split is only classified.
+      drive: who runs the steps, as the stage `target`.
+      cache: folder of prepared assets, or None.
+      view_budget: bytes that the table of outputs may take; where not even bfloat16
+        fits, the table is () and the teacher runs inside the step.
+      announce: told, before a table is built, how many bytes it takes.
+
+    Returns:
+      The asset, and the quality of its training: `final_loss`, the mean of the last
+      ten steps, and what `jaxdd.prepare.quality.measure` finds.
+
+    Raises:
+      InputError: settings without meaning, or a cache that cannot be written.
+    """
+    corpus, teacher = dataset.train, need.teacher
+    _, read, _ = represent(teacher, corpus.image_shape)
+    variables, loss = _trained(need, corpus, drive, cache, announce)
+    tested = dataset.test.hash if dataset.test is not None else ""
+    quality = cached_tree(
+        cache,
+        asset_key(corpus, "quality", teacher, tested),
+        jax.eval_shape(lambda: dict.fromkeys(measured(dataset), jnp.float32(0))),
+        lambda: measure(read, variables, dataset, seed=teacher.seed),
+    )
+    report = {"final_loss": float(loss)} | {k: float(v) for k, v in quality.items()}
+    announce("teacher: " + ", ".join(f"{k} {v:.3f}" for k, v in report.items()))
+    table = _table(need, corpus, variables, cache, view_budget, announce)
+    return TeacherAsset(variables, table), report
+
+
+def _trained(
+    need: TeacherNeed,
+    corpus: Corpus,
+    drive: Drive,
+    cache: Path | None,
+    announce: Announce,
+) -> tuple[Variables, Array]:
+    """The teacher's variables and the loss at the end of its training."""
+    body, _, _ = represent(need.teacher, corpus.image_shape)
+
+    def build() -> tuple[Variables, Array]:
+        announce(f"teacher: training {body.name} for {need.teacher.recipe.steps} steps")
+        variables, metrics = train_teacher(need.teacher, corpus, drive=drive)
+        return variables, jnp.mean(jnp.asarray(metrics["loss"])[-_LAST:])
+
+    like = jax.eval_shape(lambda: (body.init(jax.random.key(0)), jnp.float32(0)))
+    return cached_tree(cache, asset_key(corpus, need.teacher), like, build)
+
+
+def _table(
+    need: TeacherNeed,
+    corpus: Corpus,
+    variables: Variables,
+    cache: Path | None,
+    budget: int,
+    announce: Announce,
+) -> Array | tuple:
+    """The outputs [views, n, d], or () where they do not fit the budget."""
+    _, read, width = represent(need.teacher, corpus.image_shape)
+    shape = (need.views.count, corpus.size, width)
+    dtype = table_dtype(shape, budget)
+    what = f"teacher outputs: {shape[0]} views x {shape[1]} images x {shape[2]}"
+    if dtype is None:
+        least = table_bytes(shape, jnp.bfloat16)
+        announce(
+            f"{what} take {least:,} bytes in bfloat16, over the budget of {budget:,}: "
+            "the teacher runs inside the step"
+        )
+        return ()
+    announce(
+        f"{what} take {table_bytes(shape, dtype):,} bytes in {jnp.dtype(dtype).name} "
+        f"(budget {budget:,})"
+    )
+    return cached_tree(
+        cache,
+        asset_key(corpus, "table", need.teacher, need.views, jnp.dtype(dtype).name),
+        jax.ShapeDtypeStruct(shape, dtype),
+        lambda: build_table(
+            read,
+            variables,
+            corpus,
+            need.views,
+            shape=shape,
+            dtype=dtype,
+            announce=announce,
+        ),
+    )

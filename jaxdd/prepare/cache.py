@@ -1,0 +1,62 @@
+"""Keeps prepared assets on disk under a hash of everything that decides them.
+
+An entry is one file that appears whole or not at all; of two processes that build the
+same entry at once, the last to finish replaces it by the same content.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxdd.base import Corpus, PyTree
+from jaxdd.data.cache import cached
+from jaxdd.records import digest
+
+__all__ = ["asset_key", "cached_tree"]
+
+_FORMAT = 1  # change it when what is prepared changes, so that old entries go unused
+
+
+def asset_key(corpus: Corpus, *records: Any) -> str:
+    """Names an asset by its settings and the data it was prepared from.
+
+    The corpus's hash stands for pixels and labels, the whitening's kind for the rest:
+    whitening is fitted on those pixels.
+    """
+    data = [corpus.hash, corpus.whitening.kind, list(corpus.image_shape)]
+    return digest(_FORMAT, data, str(corpus.whitening.dtype), *records)
+
+
+def cached_tree(
+    folder: Path | None, key: str, like: PyTree, build: Callable[[], PyTree]
+) -> PyTree:
+    """A pytree of arrays, from its entry if that is whole and fits, else built.
+
+    Args:
+      folder: where entries are kept; None builds every time.
+      key: of the entry.
+      like: abstract arrays with the expected structure, shapes and types.
+      build: makes the tree, when there is no entry or it is damaged.
+
+    Returns:
+      The tree, on the device.
+
+    Raises:
+      InputError: the entry cannot be written.
+    """
+    if folder is None:
+        return build()
+    paths, structure = jax.tree.flatten_with_path(like)
+    names = [
+        jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in paths
+    ]
+
+    def decode() -> dict[str, np.ndarray]:
+        leaves = structure.flatten_up_to(build())
+        return {n: np.asarray(leaf) for n, leaf in zip(names, leaves, strict=True)}
+
+    arrays = cached(folder, key, decode)
+    return structure.unflatten([jax.numpy.asarray(arrays[name]) for name in names])
