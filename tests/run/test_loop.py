@@ -2,6 +2,7 @@
 
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import jax
@@ -12,7 +13,7 @@ import pytest
 from jaxdd.base import InputError
 from jaxdd.run import loop as loop_module
 from jaxdd.run.chunk import HostTransferError
-from jaxdd.run.hooks import Interrupted, NonFiniteError
+from jaxdd.run.hooks import Interrupted, NonFiniteError, signals
 from jaxdd.run.loop import Loop, chunk_length
 from jaxdd.run.mesh import make_mesh
 from jaxdd.run.metrics import read_metrics
@@ -221,6 +222,22 @@ def test_signal_finishes_the_chunk_and_saves(tmp_path, expected, number) -> None
         quiet(hooks=[At(6, ask)])(
             make_step()[0], toy_state(), STEPS, toy_data(), stage="s"
         )
+
+
+def test_second_signal_stops_at_once() -> None:
+    with signals() as stop:
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stop.name == "SIGINT"
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+
+
+def test_runs_in_a_thread_too(expected) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        result = pool.submit(
+            quiet(), make_step()[0], toy_state(), STEPS, toy_data(), stage="s"
+        ).result()
+    assert_same(result, expected)
 
 
 @pytest.mark.parametrize("call", ["pure_callback", "debug_print"])
