@@ -1,19 +1,18 @@
-"""One `krr_ssl` step against the authors' program, measured in turns in one run.
+"""Seconds of a `krr_ssl` step against the authors' program, in turns in one run.
 
 The card's network for CIFAR-100 (128-256-512), m = 100, 256 real images a step, a pool
 of 10, and a ResNet-18 as teacher; no augmentation and no ageing of the pool on either
 side, the same arrays. Ours is the whole distillation step inside the compiled chunk
 that runs it; theirs is their outer step (see reference/krr_st_torch.py), which has the
-teacher in the loop. Rows for speed and for memory go to results/bench_krr_ssl.jsonl.
+teacher in the loop. Appends rows of speed and of memory to
+experiments/results/bench_krr_ssl.jsonl.
 
   git clone https://github.com/db-Lee/selfsup_dd DIR
-  python experiments/bench_krr_ssl.py --checkout DIR --torch-python PYTHON_WITH_TORCH
+  python experiments/bench_krr_ssl.py --checkout DIR --torch-python PYTHON
 """
 
 import argparse
-import contextlib
-import json
-import statistics
+import dataclasses
 import tempfile
 import time
 from collections.abc import Callable
@@ -23,13 +22,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from bench_dm import Server
+from benchmark import Reference, append, origin, summary
 
 from jaxdd import networks, optimisers, whiten
 from jaxdd.base import (
     Array,
     Assets,
     Batch,
+    Distiller,
     Network,
     State,
     Synthetic,
@@ -44,175 +44,160 @@ from jaxdd.methods.krr_ssl import KrrSslConfig, krr_ssl
 from jaxdd.networks.teacher import represent
 from jaxdd.objectives.regression import krr_mse
 from jaxdd.pools import online
-from jaxdd.run import environment
 from jaxdd.run.chunk import compiled_chunk
 
-HERE = Path(__file__).resolve().parent
-ROWS, REAL, OUTPUTS, SHAPE, SEED = 100, 256, 512, (32, 32, 3), 0
-# CIFAR-100 with crops of 4 pixels and flips: what a cache must hold.
+REFERENCE = Path(__file__).resolve().parent / "reference" / "krr_st_torch.py"
+OUTPUTS, SHAPE, SEED = 512, (32, 32, 3), 0
+# CIFAR-100 with crops of 4 pixels and flips: what a cache of the teacher must hold.
 CACHED_VIEWS = 50_000 * 162
 
 
 def main() -> None:
     """Measures speed and memory and appends their rows."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--checkout", type=Path)
-    parser.add_argument("--torch-python", default="python")
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
+    parser.add_argument("--checkout", type=Path, help="a copy of selfsup_dd")
+    parser.add_argument("--torch-python", type=Path, help="a Python with PyTorch")
+    parser.add_argument("--size", type=int, default=100, help="synthetic images")
+    parser.add_argument("--batch", type=int, default=256, help="real images a step")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--steps", type=int, default=2, help="steps a turn")
+    parser.add_argument("--steps", type=int, default=2, help="steps a round")
     parser.add_argument("--chunk-synthetic", type=int, default=0)
     parser.add_argument("--chunk-real", type=int, default=0)
     parser.add_argument("--precision", default="float32")
     parser.add_argument("--only", choices=["speed", "memory"])
-    out = HERE / "results" / "bench_krr_ssl.jsonl"
-    parser.add_argument("--out", type=Path, default=out)
-    args = parser.parse_args()
-    rows = [] if args.only == "memory" else speed(args)
-    rows += [] if args.only == "speed" else [memory()]
-    origin = {
-        "seed": SEED,
-        "hardware": environment.hardware(),
-        "versions": environment.versions(),
-        "commit": environment.commit(),
-    }
+    options = parser.parse_args()
+    rows = [] if options.only == "memory" else speed(options)
+    rows += [] if options.only == "speed" else [memory(options.batch)]
     for row in rows:
-        print(json.dumps(row, indent=1))
-        with args.out.open("a") as file:
-            file.write(json.dumps(row | origin) + "\n")
+        append("bench_krr_ssl", row | {"origin": origin()})
 
 
 # Speed -----------------------------------------------------------------------------
 
 
-def speed(args: argparse.Namespace) -> list[dict[str, Any]]:
-    """A row for each of our two programs, measured in turns with the reference's."""
-    arrays = random_arrays()
-    ours, compile_seconds = our_programs(args, arrays)
-    turns: dict[str, list[float]] = {name: [] for name in ours}
-    with contextlib.ExitStack() as stack:
-        theirs = {} if args.checkout is None else reference(args, arrays, stack)
-        turns |= {f"reference, {name}": [] for name in theirs}
-        everyone = list(
-            (ours | {f"reference, {n}": p for n, p in theirs.items()}).items()
-        )
-        for _ in range(args.rounds + 1):
-            for name, program in everyone:
-                turns[name].append(program(args.steps))
-        about = {name: server.about for name, server in theirs.items()}
-    turns = {name: seconds[1:] for name, seconds in turns.items()}
-    setting = {
-        "size": ROWS,
-        "batch": REAL,
-        "pool": KrrSslConfig().pool,
-        "steps_a_turn": args.steps,
-        "chunk_synthetic": args.chunk_synthetic,
-        "chunk_real": args.chunk_real,
-        "precision": args.precision,
-    }
-    image_seconds = teacher_seconds(args.precision, arrays["x_b"])
-    shared = {
-        "turns": turns,
-        "setting": setting,
-        "reference": about,
-        "teacher_seconds_an_image": image_seconds,
-        "cache_hours_cifar100": image_seconds * CACHED_VIEWS / 3600,
-    }
-    return [
+def speed(options: argparse.Namespace) -> list[dict[str, Any]]:
+    """A row with the teacher in the loop, and one with its outputs cached."""
+    arrays = random_arrays(options)
+    ours, theirs = our_programs(options, arrays), references(options, arrays)
+    programs = {("ours", kind): program for kind, program in ours.items()}
+    programs |= {("theirs", kind): program for kind, program in theirs.items()}
+    seconds: dict[tuple[str, str], list[float]] = {name: [] for name in programs}
+    for turn in range(options.rounds + 1):
+        for name, program in programs.items():
+            taken = program.run(options.steps)
+            seconds[name] += taken if turn else []
+    for program in theirs.values():
+        program.close()
+    measured = {name: summary(taken) for name, taken in seconds.items()}
+    rows = [
         {
-            "benchmark": f"krr_ssl step, {name}",
-            **compared(turns[name], turns),
-            "compile_seconds": compile_seconds[name],
-            **shared,
+            "benchmark": f"krr_ssl step, teacher {kind}",
+            "settings": settings(options),
+            "compile seconds": program.compile_seconds,
+            **compared(kind, measured),
         }
-        for name in ours
+        for kind, program in ours.items()
     ]
+    image_seconds = teacher_seconds(options.precision, arrays["x_b"])
+    rows[-1]["teacher seconds an image"] = round(image_seconds, 5)
+    rows[-1]["cache hours, CIFAR-100"] = round(image_seconds * CACHED_VIEWS / 3600, 1)
+    for row in rows:
+        row["reference"] = {kind: program.about for kind, program in theirs.items()}
+    return rows
 
 
-def compared(mine: list[float], turns: dict[str, list[float]]) -> dict[str, Any]:
-    """Our seconds, and the reference's over ours, turn by turn.
+def settings(options: argparse.Namespace) -> dict[str, Any]:
+    """What a row must say to be repeated."""
+    names = ("size", "batch", "steps", "chunk_synthetic", "chunk_real", "precision")
+    chosen = {name: getattr(options, name) for name in names}
+    return chosen | {"pool": KrrSslConfig().pool, "seed": SEED}
 
-    The reference has no cache, so `ratio` is against it with its teacher in the loop;
-    `ratio_outputs_given` is against it with the teacher's outputs for nothing.
+
+def compared(kind: str, measured: dict[tuple[str, str], dict]) -> dict[str, Any]:
+    """Our seconds, the reference's, and their ratios.
+
+    The authors' program has no cache, so `speed` is against it with the teacher in the
+    loop. With cached outputs, `speed against outputs given` is against the same program
+    that gets them for nothing.
     """
-    row: dict[str, Any] = {"seconds": statistics.median(mine), "fastest": min(mine)}
-    names = {"ratio": "teacher in the loop", "ratio_outputs_given": "cached outputs"}
-    for field, name in names.items():
-        if theirs := turns.get(f"reference, {name}"):
-            pairs = zip(mine, theirs, strict=True)
-            row[field] = statistics.median(b / a for a, b in pairs)
-            row[f"{field}_of_fastest"] = min(theirs) / min(mine)
+    mine, theirs = measured["ours", kind], measured.get(("theirs", "in the loop"))
+    row: dict[str, Any] = {"ours": mine, "theirs": theirs}
+    given = measured.get(("theirs", "cached")) if kind == "cached" else None
+    for label, other in (("speed", theirs), ("speed against outputs given", given)):
+        if other is not None:
+            for which in ("best", "median"):
+                row[f"{label}, {which}"] = round(other[which] / mine[which], 3)
     return row
 
 
-def random_arrays() -> dict[str, np.ndarray]:
+class Program:
+    """Our whole step in the chunk that the runner compiles."""
+
+    def __init__(
+        self, method: Distiller, state: State, data: tuple[Batch, Assets], steps: int
+    ) -> None:
+        # It consumes its state, which others start from too.
+        self._state, self._data = jax.tree.map(jnp.copy, state), data
+        step = lambda state, data: method.step(state, *data)
+        began = time.perf_counter()
+        self._chunk = compiled_chunk(step, steps, self._state, data)
+        self.compile_seconds = round(time.perf_counter() - began, 2)
+
+    def run(self, steps: int) -> list[float]:
+        """Seconds of a step, once for each of the next steps."""
+        began = time.perf_counter()
+        result = self._chunk(self._state, self._data, np.int32(steps))
+        self._state = jax.block_until_ready(result[0])
+        return [(time.perf_counter() - began) / steps] * steps
+
+
+def random_arrays(options: argparse.Namespace) -> dict[str, np.ndarray]:
     """The arrays both programs get."""
     rng = np.random.default_rng(SEED)
-    shapes = {"x_s": (ROWS, *SHAPE), "y_s": (ROWS, OUTPUTS)}
-    shapes |= {"x_b": (REAL, *SHAPE), "y_b": (REAL, OUTPUTS)}
+    shapes = {"x_s": (options.size, *SHAPE), "y_s": (options.size, OUTPUTS)}
+    shapes |= {"x_b": (options.batch, *SHAPE), "y_b": (options.batch, OUTPUTS)}
     return {k: rng.standard_normal(s, np.float32) for k, s in shapes.items()}
 
 
-def reference(
-    args: argparse.Namespace, arrays: dict[str, np.ndarray], stack: contextlib.ExitStack
-) -> dict[str, Server]:
-    """The authors' program, with its teacher and with the teacher's outputs given."""
-    path = Path(stack.enter_context(tempfile.TemporaryDirectory())) / "arrays.npz"
-    np.savez(path, **arrays)  # pyright: ignore[reportArgumentType]
-    command = [args.torch_python, str(HERE / "reference" / "krr_st_torch.py")]
-    command += ["--checkout", str(args.checkout), "timing", str(path), "--teacher"]
-    kinds = {"teacher in the loop": "loop", "cached outputs": "cached"}
-    return {
-        name: stack.enter_context(Server([*command, kind]))
-        for name, kind in kinds.items()
-    }
+def references(
+    options: argparse.Namespace, arrays: dict[str, np.ndarray]
+) -> dict[str, Reference]:
+    """The authors' program both ways; nothing where it was not given."""
+    if options.torch_python is None:
+        return {}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "arrays.npz"
+        np.savez(path, **arrays)  # pyright: ignore[reportArgumentType]
+        command = [str(options.torch_python), str(REFERENCE), "--checkout"]
+        command += [str(options.checkout), "timing", str(path), "--teacher"]
+        kinds = {"in the loop": "loop", "cached": "cached"}
+        return {kind: Reference([*command, word]) for kind, word in kinds.items()}
 
 
 def our_programs(
-    args: argparse.Namespace, arrays: dict[str, np.ndarray]
-) -> tuple[dict[str, Callable[[int], float]], dict[str, float]]:
-    """Functions (steps -> seconds of one step), and the seconds compilation took."""
+    options: argparse.Namespace, arrays: dict[str, np.ndarray]
+) -> dict[str, Program]:
+    """The method with its teacher in the loop, and with the teacher's outputs."""
     config = KrrSslConfig(
-        batch=REAL, chunk_synthetic=args.chunk_synthetic, chunk_real=args.chunk_real
+        batch=options.batch,
+        chunk_synthetic=options.chunk_synthetic,
+        chunk_real=options.chunk_real,
     )
-    task = Task(SHAPE, 0, ROWS, None, 160_000, 50_000, dtype=args.precision)
+    task = Task(SHAPE, 0, options.size, None, 160_000, 50_000, dtype=options.precision)
     method = krr_ssl(task, config)
-    assets = {"teacher": teacher_asset(args.precision)[1]}
-    noise = np.random.default_rng(SEED).integers(0, 256, (ROWS, *SHAPE), np.uint8)
+    assets = {"teacher": teacher_asset(options.precision)[1]}
+    noise = np.random.default_rng(SEED).integers(0, 256, (options.size, *SHAPE))
+    noise = noise.astype(np.uint8)
     real = corpus.build(noise, None, whiten.fit("standard", noise), name="noise")
     state = method.init(jax.random.key(SEED), real, assets)
     x_s, y_s, x_b, y_b = (jnp.asarray(arrays[k]) for k in ("x_s", "y_s", "x_b", "y_b"))
     state = state._replace(params={"image": x_s, "target": y_s})
-    in_loop = Batch(x_b, (), jnp.arange(REAL), jnp.ones(REAL))
-    batches = {
-        "teacher in the loop": in_loop,
-        "cached outputs": in_loop._replace(target=y_b),
+    bare = Batch(x_b, (), jnp.arange(options.batch), jnp.ones(options.batch))
+    batches = {"in the loop": bare, "cached": bare._replace(target=y_b)}
+    return {
+        kind: Program(method, state, (batch, assets), options.steps)
+        for kind, batch in batches.items()
     }
-    step = lambda state, data: method.step(state, *data)
-    programs, compile_seconds = {}, {}
-    for name, batch in batches.items():
-        # Each program consumes its state, so each gets a copy.
-        own = jax.tree.map(jnp.copy, state)
-        began = time.perf_counter()
-        compiled = compiled_chunk(step, args.steps, own, (batch, assets))
-        compile_seconds[name] = time.perf_counter() - began
-        programs[name] = timed(compiled, own, (batch, assets))
-    return programs, compile_seconds
-
-
-def timed(
-    program: Callable, state: State, data: tuple[Batch, Assets]
-) -> Callable[[int], float]:
-    """A function (steps -> seconds of one step) that goes on from where it was."""
-    current = [state]
-
-    def run(steps: int) -> float:
-        began = time.perf_counter()
-        current[0] = jax.block_until_ready(
-            program(current[0], data, np.int32(steps))[0]
-        )
-        return (time.perf_counter() - began) / steps
-
-    return run
 
 
 def teacher_asset(precision: str) -> tuple[Callable, TeacherAsset]:
@@ -236,58 +221,69 @@ def teacher_seconds(precision: str, image: np.ndarray) -> float:
 # Memory ----------------------------------------------------------------------------
 
 
-def memory() -> dict[str, Any]:
+def memory(batch: int) -> dict[str, Any]:
     """The temporary MiB of the compiled parts, at m = 100 and m = 1000."""
-    network = networks.build(KrrSslConfig().network, SHAPE, OUTPUTS)
-    unit = 1000 * (network.feature_dim + 1) * 4 / 2**20
     rows: dict[str, Any] = {
         "benchmark": "krr_ssl temporary memory, MiB",
-        "one array (m, d+1) at m = 1000": round(unit, 1),
+        "settings": {"batch": batch},
     }
-    for chunks in ((10, 32), (100, 32), (100, 100), (None, None)):
-        low, high = (objective_memory(network, m, *chunks) for m in (100, 1000))
-        rows[f"outer gradient, chunks {chunks[0]}/{chunks[1]}"] = {
-            "m=100": round(low, 1),
-            "m=1000": round(high, 1),
-            "growth in arrays": round((high - low) / unit, 2),
-            "growth": f"{high / low - 1:.1%}",
+    for conv in ("cpu", "stock"):
+        spec = dataclasses.replace(KrrSslConfig().network, conv=conv)
+        network = networks.build(spec, SHAPE, OUTPUTS)
+        unit = 1000 * (network.feature_dim + 1) * 4 / 2**20
+        rows["one array (m, d+1) at m = 1000"] = round(unit, 1)
+        for chunks in ((10, 32), (100, 32), (None, None)):
+            low, high = (
+                objective_memory(network, m, batch, *chunks) for m in (100, 1000)
+            )
+            rows[f"outer gradient, chunks {chunks}, {conv} convolution"] = {
+                "m=100": round(low, 1),
+                "m=1000": round(high, 1),
+                "growth in arrays": round((high - low) / unit, 2),
+                "growth": f"{high / low - 1:.1%}",
+            }
+        rows[f"pool update (full batch), {conv} convolution"] = {
+            f"m={m}": round(pool_memory(network, m), 1) for m in (100, 1000)
         }
-    pools = [round(pool_memory(network, m), 1) for m in (100, 1000)]
-    rows["pool update (full batch)"] = dict(
-        zip(("m=100", "m=1000"), pools, strict=True)
-    )
     return rows
-
-
-def abstract(*shape: int) -> jax.ShapeDtypeStruct:
-    """A float32 argument without values."""
-    return jax.ShapeDtypeStruct(shape, jnp.float32)
 
 
 def temporary(function: Callable, *arguments: Any) -> float:
     """MiB of scratch memory of the compiled function."""
-    analysis = jax.jit(function).lower(*arguments).compile().memory_analysis()
+    analysis: Any = jax.jit(function).lower(*arguments).compile().memory_analysis()
     return analysis.temp_size_in_bytes / 2**20
 
 
+def abstract(size: int) -> tuple[jax.ShapeDtypeStruct, jax.ShapeDtypeStruct]:
+    """So many float32 images and targets without values."""
+    shapes = (size, *SHAPE), (size, OUTPUTS)
+    image, target = (jax.ShapeDtypeStruct(shape, jnp.float32) for shape in shapes)
+    return image, target
+
+
 def objective_memory(
-    network: Network, rows: int, chunk_synthetic: int | None, chunk_real: int | None
+    network: Network,
+    rows: int,
+    batch: int,
+    chunk_synthetic: int | None,
+    chunk_real: int | None,
 ) -> float:
-    """Of the outer loss and its gradient, for 256 real images."""
+    """Of the outer loss and its gradient."""
     objective = krr_mse(
         network, KRR_ST, chunk_synthetic=chunk_synthetic, chunk_real=chunk_real
     )
 
-    def gradient(pair: tuple, real: tuple, variables: Variables) -> tuple:
-        batch = Batch(*real, jnp.arange(REAL), jnp.ones(REAL))
+    def gradient(
+        pair: tuple[Array, Array], real: tuple[Array, Array], variables: Variables
+    ) -> tuple:
+        drawn = Batch(*real, jnp.arange(batch), jnp.ones(batch))
         loss = lambda pair: objective(
-            Synthetic(*pair, jnp.ones(rows)), batch, variables, {}, jax.random.key(0)
+            Synthetic(*pair, jnp.ones(rows)), drawn, variables, {}, jax.random.key(0)
         )
         return jax.value_and_grad(loss, has_aux=True)(pair)
 
     variables = jax.eval_shape(network.init, jax.random.key(0))
-    pair, real = ((abstract(n, *SHAPE), abstract(n, OUTPUTS)) for n in (rows, REAL))
-    return temporary(gradient, pair, real, variables)
+    return temporary(gradient, abstract(rows), abstract(batch), variables)
 
 
 def pool_memory(network: Network, rows: int) -> float:
@@ -296,14 +292,15 @@ def pool_memory(network: Network, rows: int) -> float:
     pool = online(
         network, size=10, max_age=1000, optimiser=optimiser, loss=mean_squared_error
     )
-    key = jax.random.key(SEED)
-    members = jax.eval_shape(lambda: pool.init(key, {}, None))
+    key: Any = jax.random.key(SEED)
+    nothing: Any = None  # neither needs a batch, nor a set to start from
+    members = jax.eval_shape(lambda: pool.init(key, {}, nothing))
 
     def update(members: Any, image: Array, target: Array) -> Any:
         synthetic = Synthetic(image, target, jnp.ones(rows))
-        return pool.update(key, members, jnp.int32(0), synthetic, None)
+        return pool.update(key, members, jnp.int32(0), synthetic, nothing)
 
-    return temporary(update, members, abstract(rows, *SHAPE), abstract(rows, OUTPUTS))
+    return temporary(update, members, *abstract(rows))
 
 
 if __name__ == "__main__":
