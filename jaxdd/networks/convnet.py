@@ -1,0 +1,62 @@
+"""The field's ConvNet: blocks of convolution, normalisation, ReLU and 2x2 pooling."""
+
+from typing import Any, Literal
+
+import flax.linen as nn
+
+from jaxdd.base import Array, Output
+from jaxdd.networks import initialisers
+from jaxdd.networks import norm as norm_layers
+from jaxdd.networks import pooling as pooling_layers
+from jaxdd.networks.layers import convolution, finish
+
+__all__ = ["ConvNet", "first_padding"]
+
+
+def first_padding(image_shape: tuple[int, int, int]) -> int:
+    """Padding of the first convolution: 28x28 grey images become a 32x32 map.
+
+    So do the networks of Zhao and Bilen (2021), whence every map halves evenly.
+    """
+    return 3 if image_shape == (28, 28, 1) else 1
+
+
+class ConvNet(nn.Module):
+    """3x3 convolution with bias, normalisation, ReLU, pooling; then one Dense layer.
+
+    Gidaris and Komodakis (2018) as used since "Dataset Condensation" (Zhao et al.,
+    2021); with batch normalisation and widths 128-256-512 it is the network of KRR-ST.
+    Taps are the maps after each ReLU, before pooling, in the body's precision.
+    """
+
+    width: tuple[int, ...] = (128, 128, 128)
+    outputs: int = 10
+    norm: norm_layers.Kind = "instance"
+    pooling: pooling_layers.Kind = "avg"
+    initialiser: initialisers.Kind = "torch"
+    momentum: float = 0.9
+    conv: Literal["stock", "cpu"] = "stock"
+    dtype: Any = None
+
+    @nn.compact
+    def __call__(self, image: Array, train: bool = False) -> Output:
+        taps = []
+        _, height, width, channels = image.shape
+        padding = first_padding((height, width, channels))
+        for index, features in enumerate(self.width):
+            image = convolution(
+                image,
+                features,
+                f"conv_{index}",
+                initial=initialisers.initialiser(self.initialiser, 9 * image.shape[-1]),
+                padding=1 if index else padding,
+                conv=self.conv,
+                dtype=self.dtype,
+            )
+            image = norm_layers.normalise(
+                image, self.norm, f"norm_{index}", train=train, momentum=self.momentum
+            )
+            image = nn.relu(image)
+            taps.append(image)
+            image = pooling_layers.pool(image, self.pooling, self.conv)
+        return finish(image, self.outputs, self.initialiser, tuple(taps))

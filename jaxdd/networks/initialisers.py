@@ -1,0 +1,60 @@
+"""How fresh weights are drawn: PyTorch's defaults, or Flax's.
+
+For methods that embed images with untrained networks the initial distribution is part
+of the method, so it is chosen by name (`NetworkSpec.initialiser`).
+"""
+
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.nn import initializers
+
+__all__ = ["Initialiser", "Kind", "initialiser", "stage_initialiser", "weight_dtype"]
+
+Kind = Literal["torch", "flax"]
+Draw = Callable[..., jax.Array]
+
+
+class Initialiser(NamedTuple):
+    """How the kernel and the bias of one layer are drawn."""
+
+    kernel: Draw
+    bias: Draw
+
+
+def initialiser(kind: Kind, fan_in: int) -> Initialiser:
+    """The initialiser of a convolution or Dense layer with `fan_in` inputs a unit.
+
+    torch: kernel and bias uniform with bound 1/sqrt(fan_in) (the Kaiming uniform rule
+    with negative slope sqrt(5)). flax: LeCun normal kernels, zero biases.
+    """
+    if kind == "flax":
+        return Initialiser(initializers.lecun_normal(), initializers.zeros)
+    draw = _uniform(fan_in**-0.5)
+    return Initialiser(draw, draw)
+
+
+def stage_initialiser(kind: Kind) -> Draw:
+    """The kernels inside residual stages: torch means torchvision's ResNet here.
+
+    torchvision draws them normal with variance 2/fan_out (He et al., 2015).
+    """
+    if kind == "flax":
+        return initializers.lecun_normal()
+    return initializers.variance_scaling(2.0, "fan_out", "normal")
+
+
+def weight_dtype() -> Any:
+    """The precision weights are stored in: float32, or float64 where JAX allows it."""
+    return jnp.result_type(float)
+
+
+def _uniform(bound: float) -> Draw:
+    """Uniform in [-bound, bound]."""
+
+    def draw(key: jax.Array, shape: Any, dtype: Any = jnp.float32, **_: Any):
+        return jax.random.uniform(key, shape, dtype, -bound, bound)
+
+    return draw

@@ -1,0 +1,72 @@
+"""The two weighted layers every network here is made of."""
+
+from typing import Any, Literal
+
+import flax.linen as nn
+import jax.numpy as jnp
+
+from jaxdd.base import Array, Output
+from jaxdd.networks.conv import general_dilated
+from jaxdd.networks.initialisers import (
+    Initialiser,
+    Kind,
+    initialiser,
+    weight_dtype,
+)
+
+__all__ = ["convolution", "dense", "finish"]
+
+
+def convolution(
+    image: Array,
+    channels: int,
+    name: str,
+    *,
+    initial: Initialiser,
+    size: int = 3,
+    stride: int = 1,
+    padding: int = 1,
+    bias: bool = True,
+    conv: Literal["stock", "cpu"] = "stock",
+    dtype: Any = None,
+) -> Array:
+    """Convolves [n,h,w,c] by a submodule `name` of the calling module."""
+    return nn.Conv(
+        channels,
+        (size, size),
+        (stride, stride),
+        ((padding, padding), (padding, padding)),
+        use_bias=bias,
+        dtype=dtype,
+        param_dtype=weight_dtype(),
+        kernel_init=initial.kernel,
+        bias_init=initial.bias,
+        conv_general_dilated=general_dilated if conv == "cpu" else None,
+        name=name,
+    )(image)
+
+
+def dense(
+    features: Array, outputs: int, name: str, *, kind: Kind, dtype: Any = None
+) -> Array:
+    """Multiplies [n,d] by a submodule `name` of the calling module."""
+    initial = initialiser(kind, features.shape[-1])
+    return nn.Dense(
+        outputs,
+        dtype=dtype,
+        param_dtype=weight_dtype(),
+        kernel_init=initial.kernel,
+        bias_init=initial.bias,
+        name=name,
+    )(features)
+
+
+def finish(body: Array, outputs: int, kind: Kind, taps: tuple[Array, ...]) -> Output:
+    """Flattens the body's output and applies the last layer, in at least float32.
+
+    Without outputs there is no last layer and the features stand for the logits.
+    """
+    features = body.reshape(body.shape[0], -1)
+    features = features.astype(jnp.promote_types(features.dtype, jnp.float32))
+    logits = dense(features, outputs, "head", kind=kind) if outputs else features
+    return Output(logits, features, taps)
