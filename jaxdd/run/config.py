@@ -206,8 +206,7 @@ def _fields(record: Any) -> dict[str, Any]:
 
 
 def _set(record: Any, path: list[str], value: Any, name: str) -> Any:
-    is_record = dataclasses.is_dataclass(record) and not isinstance(record, type)
-    known = _fields(record) if is_record else {}
+    known = _fields(record) if dataclasses.is_dataclass(record) else {}
     if path[0] not in known:
         near = difflib.get_close_matches(path[0], known, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
@@ -224,4 +223,4 @@ def _set(record: Any, path: list[str], value: Any, name: str) -> Any:
             new = _set(new, [str(field)], entry, f"{name}.{field}")
     else:
         new = tuple(value) if isinstance(value, list) else value
-    return dataclasses.replace(record, **{path[0]: new})
+    return dataclasses.replace(record, **{path[0]: new})  # type: ignore[type-var]
