@@ -180,11 +180,13 @@ def curves(
     drawn = [values for values in drawn if values.size]
     for values in drawn:
         steps = np.arange(1, len(values) + 1)
-        axis.plot(steps, values, color=_ACCENT, alpha=0.18, linewidth=0.7)
+        axis.plot(steps, values, color=_ACCENT, alpha=0.3, linewidth=0.7)
         axis.plot(steps, _smooth(values), color=_ACCENT, alpha=0.9, linewidth=1.8)
     if drawn and all((values > 0).all() for values in drawn):
         axis.set_yscale("log")
-        axis.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+        low, high = min(v.min() for v in drawn), max(v.max() for v in drawn)
+        subs = (1.0, 2.0, 5.0) if high > 10 * low else range(1, 10)
+        axis.yaxis.set_major_locator(LogLocator(subs=subs))
         axis.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         axis.yaxis.set_minor_formatter(NullFormatter())
     axis.set_xlabel("outer step", fontsize=9, color=_MUTED)
@@ -220,13 +222,14 @@ def bars(rows: Sequence[Mapping[str, Any]], own: str = "") -> Figure:
     lines = -(-len(metrics) // columns)
     most = max(sum(row["metric"] == m for row in rows) for m in metrics)
     figure = Figure(
-        figsize=(4.1 * columns, lines * (0.34 * most + 0.75)),
+        figsize=(3.5 * columns, lines * (0.3 * most + 0.6)),
         dpi=160,
         layout="constrained",
     )
     panels = figure.subplots(lines, columns, squeeze=False).ravel()
     for panel, metric in zip(panels, metrics, strict=False):
         _bar_panel(panel, [row for row in rows if row["metric"] == metric], metric, own)
+        panel.set_ylim(most - 0.4, -0.6)
     for panel in panels[len(metrics) :]:
         panel.axis("off")
     return figure
@@ -235,17 +238,22 @@ def bars(rows: Sequence[Mapping[str, Any]], own: str = "") -> Figure:
 def _bar_panel(
     axis: Any, rows: Sequence[Mapping[str, Any]], metric: str, own: str
 ) -> None:
-    place = np.arange(len(rows))[::-1]
+    place = np.arange(len(rows))
     mean = np.asarray([row["mean"] for row in rows], np.float64)
     std = np.asarray([row["std"] or 0.0 for row in rows], np.float64)
-    colour = [_ACCENT if row["set"] == own else _SOFT for row in rows]
-    axis.barh(place, mean, xerr=std, color=colour, height=0.62, error_kw=_ERROR)
+    for where, row, value in zip(place, rows, mean, strict=True):
+        style = _ALL if row["set"] == "full" else {"color": _SOFT}
+        style = {"color": _ACCENT} if row["set"] == own else style
+        axis.barh(where, value, height=0.62, **style)
+    spread = std > 0
+    bars = {"fmt": "none", "ecolor": _INK, "elinewidth": 1.0, "capsize": 2.5}
+    axis.errorbar(mean[spread], place[spread], xerr=std[spread], **bars)
     reach = float(np.nanmax(mean + std)) if len(rows) else 1.0
-    for where, value, spread in zip(place, mean, std, strict=True):
+    for where, value, end in zip(place, mean, mean + std, strict=True):
         text = number(metric, value)
-        axis.text(value + spread + 0.02 * reach, where, text, va="center", fontsize=8)
+        axis.text(end + 0.02 * reach, where, text, va="center", fontsize=8)
     axis.set_yticks(place, [row["set"] for row in rows], fontsize=9)
-    axis.set_xlim(0, 1.25 * reach)
+    axis.set_xlim(0, 1.3 * reach)
     axis.set_xticks([])
     better = "lower is better" if metric in LOWER_IS_BETTER else "higher is better"
     axis.set_title(f"{title_of(metric)} ({better})", loc="left", fontsize=9, color=_INK)
@@ -254,7 +262,8 @@ def _bar_panel(
     axis.tick_params(length=0)
 
 
-_ERROR = {"ecolor": _INK, "elinewidth": 1.0, "capsize": 2.5}
+# The full data set is what the others are measured against, no competitor.
+_ALL = {"facecolor": "white", "edgecolor": _SOFT, "hatch": "////", "linewidth": 1.0}
 
 
 def _quiet(axis: Any) -> None:

@@ -14,7 +14,8 @@ from jaxdd.run.report import RunReport
 __all__ = ["page"]
 
 _CAPTIONS = {
-    "rows": "Every row of the table below; whiskers are one standard deviation.",
+    "rows": "The rows of the table below; whiskers, where there are several seeds, are"
+    " one standard deviation.",
     "grid": "The images, brought back from the space that networks see.",
     "grid_raw": "The same images as networks see them: whitened, one contrast for all.",
     "loss": "Loss of the distillation on real batches: each step, and a running mean.",
@@ -233,6 +234,8 @@ def _list(value: Any) -> str:
 
 
 def _bytes(count: int) -> str:
+    if count < 1000:
+        return f"{count} bytes"
     return f"{count / 1e6:,.2f} MB" if count >= 1e5 else f"{count / 1e3:,.1f} kB"
 
 
@@ -295,6 +298,7 @@ summary{cursor:pointer;color:var(--accent)}
 ul{margin:.4em 0;padding-left:1.2em}
 @media(max-width:600px){.columns{columns:1} td.network,th.network,td.protocol,
 th.protocol{display:none} section{padding:14px 14px} header h1{font-size:1.6rem}
-.cards{grid-template-columns:repeat(2,1fr)} .card b{font-size:1.5rem}}
+.cards{grid-template-columns:repeat(2,1fr)} .own{grid-column:1/-1}
+.card b{font-size:1.6rem}}
 @media print{body{background:#fff} section,figure{break-inside:avoid}}
 """
