@@ -9,8 +9,17 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from jaxdd.base import Array, Corpus, Dataset, Drive, TeacherAsset, Variables
+from jaxdd.base import (
+    Array,
+    Corpus,
+    Dataset,
+    Drive,
+    InputError,
+    TeacherAsset,
+    Variables,
+)
 from jaxdd.networks.teacher import represent
 from jaxdd.prepare.cache import asset_key, cached_tree
 from jaxdd.prepare.quality import measure, measured
@@ -50,7 +59,8 @@ def prepare(
       ten steps, and what `jaxdd.prepare.quality.measure` finds.
 
     Raises:
-      InputError: settings without meaning, or a cache that cannot be written.
+      InputError: settings without meaning, a training that diverged, or a cache that
+        cannot be written.
     """
     corpus, teacher = dataset.train, need.teacher
     _, read, _ = represent(teacher, corpus.image_shape)
@@ -81,10 +91,21 @@ def _trained(
     def build() -> tuple[Variables, Array]:
         announce(f"teacher: training {body.name} for {need.teacher.recipe.steps} steps")
         variables, metrics = train_teacher(need.teacher, corpus, drive=drive)
-        return variables, jnp.mean(jnp.asarray(metrics["loss"])[-_LAST:])
+        return variables, _final_loss(np.asarray(metrics["loss"]))
 
     like = jax.eval_shape(lambda: (body.init(jax.random.key(0)), jnp.float32(0)))
     return cached_tree(cache, asset_key(corpus, need.teacher), like, build)
+
+
+def _final_loss(loss: np.ndarray) -> Array:
+    """The mean of the last steps; a teacher that diverged must not reach the cache."""
+    broken = np.flatnonzero(~np.isfinite(loss))
+    if broken.size:
+        raise InputError(
+            f"teacher: its loss is not finite from step {broken[0]} on; lower "
+            "teacher.recipe.optimiser.learning_rate, or clip with clip_norm"
+        )
+    return jnp.float32(loss[-_LAST:].mean() if loss.size else 0.0)
 
 
 def _table(

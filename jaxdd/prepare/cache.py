@@ -50,13 +50,13 @@ def cached_tree(
     if folder is None:
         return build()
     paths, structure = jax.tree.flatten_with_path(like)
-    names = [
-        jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in paths
-    ]
+    names = ["leaf" + jax.tree_util.keystr(path) for path, _ in paths]
+    # Part of the name, so that an entry of another structure is never taken for this.
+    layout = digest(names, [f"{leaf.dtype}{leaf.shape}" for _, leaf in paths])
 
     def decode() -> dict[str, np.ndarray]:
         leaves = structure.flatten_up_to(build())
         return {n: np.asarray(leaf) for n, leaf in zip(names, leaves, strict=True)}
 
-    arrays = cached(folder, key, decode)
+    arrays = cached(folder, f"{key}-{layout}", decode)
     return structure.unflatten([jax.numpy.asarray(arrays[name]) for name in names])

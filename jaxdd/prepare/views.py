@@ -18,9 +18,8 @@ from jaxdd.augment.views import apply_view
 from jaxdd.base import Array, Corpus, Variables
 from jaxdd.records import Views
 
-__all__ = ["build_table", "table_bytes", "table_dtype"]
+__all__ = ["build_table", "pieces", "table_bytes", "table_dtype"]
 
-_CHUNK = 256  # images forwarded at a time
 _PIECE = 32  # chunks a call
 _PATIENCE = 20.0  # seconds between two lines about progress
 
@@ -53,6 +52,7 @@ def build_table(
     shape: tuple[int, int, int],
     dtype: Any,
     announce: Callable[[str], None],
+    chunk: int = 256,
 ) -> Array:
     """The teacher's outputs, in eval mode, of every view of every image.
 
@@ -66,17 +66,17 @@ def build_table(
       views: the enumerated views, applied to [0,1] pixels before whitening.
       shape: [views, n, d].
       dtype: of the table.
+      chunk: images forwarded at a time.
       announce: told how far it is when it takes long, and how long it took.
 
     Returns:
       [views, n, d]; `table[view, row]` is the output of that view of that image.
     """
-    pieces = _pieces(corpus.size)
-    fill = _filler(represent, views, min(_CHUNK, corpus.size))
+    fill = _filler(represent, views, min(chunk, corpus.size))
     table = jnp.zeros(shape, dtype)
     begin = shown = time.monotonic()
     for view in range(views.count):
-        for starts in pieces:
+        for starts in pieces(corpus.size, chunk):
             table = fill(table, variables, corpus, view, starts)
         jax.block_until_ready(table)
         if time.monotonic() - shown > _PATIENCE:
@@ -86,17 +86,17 @@ def build_table(
     return table
 
 
-def _pieces(rows: int) -> np.ndarray:
-    """First rows of chunks [pieces, chunks], together covering all rows.
+def pieces(rows: int, chunk: int) -> np.ndarray:
+    """First rows of chunks, [calls, chunks a call], together covering all rows.
 
     The last chunks begin early enough to fit, so that some rows are done twice.
     """
-    chunk = min(_CHUNK, rows)
+    chunk = min(chunk, rows)
     chunks = -(-rows // chunk)
-    pieces = -(-chunks // _PIECE)
-    per_piece = -(-chunks // pieces)
-    starts = np.arange(pieces * per_piece) * chunk
-    return np.minimum(starts, rows - chunk).reshape(pieces, per_piece)
+    calls = -(-chunks // _PIECE)
+    per_call = -(-chunks // calls)
+    starts = np.arange(calls * per_call) * chunk
+    return np.minimum(starts, rows - chunk).reshape(calls, per_call)
 
 
 def _filler(represent: Represent, views: Views, chunk: int) -> Callable[..., Array]:

@@ -8,7 +8,8 @@
 One seed; the test split, 6000 MNIST images at 16x16. The same network untrained: on
 digits k-NN 95.6 %, on MNIST 90.2 % and probe 92.7 %, collapse below 0.36. Larger shifts
 and noise of 0.2 lower both accuracies. CIFAR is the recipe of solo-learn (92.10 % and
-70.90 % linear probe on CIFAR-10 and CIFAR-100 in its documentation); it and CIFAR_CPU are not run here.
+70.90 % linear probe on CIFAR-10 and CIFAR-100 in its documentation); neither it nor
+CIFAR_CPU has been run here.
 """
 
 import dataclasses

@@ -1,0 +1,26 @@
+"""A tiny teacher and data set shared by the tests of preparation."""
+
+from jaxdd.base import Dataset
+from jaxdd.records import AugmentSpec, NetworkSpec, OptimiserSpec, Recipe, Teacher
+from tests.helpers import toy_corpus
+
+RECIPE = Recipe(
+    steps=12,
+    batch=16,
+    optimiser=OptimiserSpec("adam", 3e-3),
+    augment=AugmentSpec(shift=0.5, scale=0.1, noise=0.05),
+)
+TINY = Teacher(
+    network=NetworkSpec(width=(4,), norm="batch"),
+    represent="output",
+    outputs=6,
+    projector=(),
+    redundancy=0.005,
+    loss_scale=1.0,
+    recipe=RECIPE,
+)
+
+
+def toy_dataset() -> Dataset:
+    """48 training and 24 test images of four classes."""
+    return Dataset(toy_corpus(), toy_corpus(seed=1, per_class=6))
