@@ -16,12 +16,13 @@ INSTALL = $(PY) -m pip install --quiet --disable-pip-version-check \
   $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
 STAMP := $(VENV)/.installed
 
-.PHONY: help run test test-all lint types smoke notebooks bench golden docs clean
+.PHONY: help run test test-all lint types smoke notebooks bench results docs clean
 
 help:
 	@echo "make run        install, then distil the embedded digits with krr_ssl"
 	@echo "make test       install, then the default test suite"
 	@echo "make test-all   the slow tests too"
+	@echo "make results    re-create the figures of the README (an hour or two)"
 	@echo "make lint types smoke notebooks bench docs clean"
 
 $(STAMP)-base: pyproject.toml $(CONSTRAINTS)
@@ -61,8 +62,17 @@ smoke: $(STAMP)-base
 notebooks: $(STAMP)-dev
 	@$(PY) -m pytest -n 0 -m "" tests/test_notebooks.py
 
+# TORCH names a Python with PyTorch, SELFSUP_DD and DATASET_CONDENSATION checkouts of
+# the authors' programs; without them only our own times and memory are measured.
+THEIRS = $(if $(TORCH),--torch-python $(TORCH) --checkout $(1))
 bench: $(STAMP)-base
-	@$(PY) experiments/bench.py $(BENCH)
+	@$(PY) experiments/bench_krr_ssl.py $(call THEIRS,$(SELFSUP_DD))
+	@$(PY) experiments/bench_dm.py $(call THEIRS,$(DATASET_CONDENSATION))
+	@$(PY) experiments/tables.py
+
+results: $(STAMP)-base
+	@$(PY) experiments/reproduce.py $(ONLY)
+	@$(PY) experiments/tables.py
 
 docs: $(STAMP)-base
 	@$(PY) experiments/tables.py

@@ -129,6 +129,7 @@ METHOD = Method(
     config=DmConfig,
     smoke=DmConfig(
         network=NetworkSpec(width=(4, 8)),
+        optimiser=OptimiserSpec("sgd", 0.1, 0.5),
         batch=8,
         augment=AugmentSpec(crop=1),
         chunk_real=16,

@@ -1,0 +1,76 @@
+"""Re-creates the figures that README and docs quote.
+
+python experiments/reproduce.py                     # all of them, about an hour
+python experiments/reproduce.py krr_ssl_mnist dm_mnist_ipc1
+
+Each entry is one command line of experiments/run.py; its report goes to
+experiments/results/<name>.json. MNIST is looked for in the folder JAXDD_DATA.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent
+
+RUNS = {
+    "krr_ssl_digits": "--method krr_ssl --seeds 5",
+    "krr_ssl_mnist": "--method krr_ssl --preset mnist --seeds 5",
+    "krr_ssl_mnist_200": (
+        "--method krr_ssl --preset mnist --seeds 5 --evaluate.train.steps 200"
+        " --evaluate.name mnist_ssl_200"
+    ),
+    "krr_ssl_mnist_crop2": (
+        "--method krr_ssl --preset mnist --seeds 5 --distill.views.crop 2"
+    ),
+    "dm_digits": "--method dm --ipc 1 --seeds 5",
+    "dm_mnist_ipc1": "--method dm --preset mnist --ipc 1 --seeds 5",
+    "dm_mnist_ipc10": "--method dm --preset mnist --ipc 10 --seeds 5",
+}
+KEPT = ("dataset", "set", "rows", "notes", "teacher", "loss", "seconds", "storage")
+ORIGIN = ("versions", "hardware", "commit", "command")
+
+
+def reproduce(name: str) -> None:
+    """Runs one entry, or goes on with it, and writes its result."""
+    folder = ROOT / "runs" / f"results-{name}"
+    options = [*RUNS[name].split(), "--workdir", str(folder.relative_to(ROOT))]
+    print(f"\n== {name}: python experiments/run.py {' '.join(options)}", flush=True)
+    command = [sys.executable, "experiments/run.py", *options]
+    subprocess.run(command, cwd=ROOT, check=True)
+    report = json.loads((folder / "report.json").read_text())
+    result = {field: report[field] for field in (*KEPT, *ORIGIN)}
+    if "krr_ssl" in name:
+        result["held_out_krr_loss"] = _held_out(folder)
+    path = HERE / "results" / f"{name}.json"
+    path.write_text(json.dumps(result, indent=1) + "\n")
+    print(f"wrote {path.relative_to(ROOT)}")
+
+
+def _held_out(folder: Path) -> dict:
+    done = subprocess.run(
+        [sys.executable, "experiments/held_out.py", "--workdir", str(folder)],
+        cwd=ROOT,
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def main() -> None:
+    """Runs the entries named on the command line, or all."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("names", nargs="*", help=", ".join(RUNS))
+    names = parser.parse_args().names or list(RUNS)
+    if unknown := sorted(set(names) - set(RUNS)):
+        parser.error(f"unknown: {', '.join(unknown)}; known: {', '.join(RUNS)}")
+    for name in names:
+        reproduce(name)
+
+
+if __name__ == "__main__":
+    main()

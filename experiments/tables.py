@@ -1,0 +1,77 @@
+"""Writes the results section of README.md from experiments/results/.
+
+python experiments/tables.py            # or: make docs
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).resolve().parent
+README = HERE.parent / "README.md"
+BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
+SETS = ("random", "kmeans", "class_mean", "full", "scratch")
+
+
+def main() -> None:
+    """Replaces everything between the two markers."""
+    text = README.read_text()
+    head, rest = text.split(BEGIN)
+    _, tail = rest.split(END)
+    body = "\n\n".join(part for part in (_quality(), _speed()) if part)
+    README.write_text(f"{head}{BEGIN}\n{body}\n{END}{tail}")
+    print("wrote", README.name)
+
+
+def _quality() -> str:
+    """One line per finished run and metric."""
+    lines = [
+        "| run | metric | the set | " + " | ".join(SETS) + " |",
+        "| --- " * (len(SETS) + 3) + "|",
+    ]
+    for path in sorted((HERE / "results").glob("*.json")):
+        result = json.loads(path.read_text())
+        for metric in dict.fromkeys(row["metric"] for row in result["rows"]):
+            lines.append(_line(path.stem, metric, result["rows"]))
+    return "\n".join(lines) if len(lines) > 2 else ""
+
+
+def _line(name: str, metric: str, rows: list[dict[str, Any]]) -> str:
+    found = {row["set"]: row for row in rows if row["metric"] == metric}
+    own = next((row for key, row in found.items() if key not in SETS), None)
+    cells = [_cell(own), *(_cell(found.get(key)) for key in SETS)]
+    return f"| [{name}](experiments/results/{name}.json) | {metric} | " + " | ".join(
+        [f"**{cells[0]}**", *cells[1:]]
+    ) + " |"  # fmt: skip
+
+
+def _cell(row: dict[str, Any] | None) -> str:
+    if row is None:
+        return ""
+    if row["metric"] == "representation_mse":
+        return f"{row['mean']:.3f} ± {row['std']:.3f}"
+    return f"{100 * row['mean']:.1f} ± {100 * row['std']:.1f} %"
+
+
+def _speed() -> str:
+    """The newest row of every benchmark."""
+    newest: dict[str, dict[str, Any]] = {}
+    for path in sorted((HERE / "results").glob("bench_*.jsonl")):
+        for line in path.read_text().splitlines():
+            row = json.loads(line)
+            newest[row["benchmark"]] = row
+    lines = [
+        "| benchmark | ours, s | authors' program, s | speed, best | median |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    lines += [
+        f"| {name} | {row['ours']['best']:.3f} | {row['theirs']['best']:.3f} |"
+        f" {row['speed, best']:.2f}x | {row['speed, median']:.2f}x |"
+        for name, row in newest.items()
+        if "theirs" in row
+    ]
+    return "\n".join(lines) if len(lines) > 2 else ""
+
+
+if __name__ == "__main__":
+    main()
