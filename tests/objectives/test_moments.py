@@ -237,6 +237,4 @@ def test_memory_grows_by_pixels_not_by_activations():
     few, many = _temporary_bytes(10, 32, 8), _temporary_bytes(100, 320, 8)
     added = CLASSES * (90 + 288)
     assert many - few < 6 * added * pixels
-    assert _temporary_bytes(100, 320, None) - _temporary_bytes(10, 32, None) > (
-        20 * added * pixels
-    )
+    assert _temporary_bytes(100, 320, None) > 4 * many
