@@ -48,6 +48,18 @@ class Recorder:
         return after, metrics
 
 
+def programs(calls: dict[str, dict[str, Any]]) -> set[tuple]:
+    """What would be compiled for the recorded calls: step function and arguments."""
+
+    def kind(leaf: jax.Array) -> tuple:
+        return str(jax.typeof(leaf)), str(leaf.sharding)
+
+    return {
+        (call["step"], *map(kind, jax.tree.leaves((call["start"], call["data"]))))
+        for call in calls.values()
+    }
+
+
 class Interrupted(RuntimeError):
     """What `Brittle` raises."""
 

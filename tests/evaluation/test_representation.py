@@ -16,6 +16,7 @@ from tests.evaluation.cases import (
     MLP,
     SGD,
     Recorder,
+    programs,
     protocol,
     representation_set,
     standard_dataset,
@@ -129,15 +130,10 @@ def test_rows_of_a_seed_start_from_the_same_network(two_seeds) -> None:
 
 def test_one_program_for_each_kind_of_training(two_seeds) -> None:
     _, _, _, calls = two_seeds
-    programs = {
-        (
-            call["step"],
-            str(jax.tree.map(lambda x: (x.shape, x.dtype, x.weak_type), call["data"])),
-        )
-        for call in calls.values()
-    }
     assert len(calls) == 2 * (5 * 3 - 1)
-    assert len(programs) == 4  # sets of one shape, all real pairs, probe, fine-tuning
+    assert (
+        len(programs(calls)) == 4
+    )  # sets of one shape, all real pairs, probe, fine-tuning
 
 
 def test_full_row_learns_all_pairs_in_minibatches(two_seeds) -> None:
