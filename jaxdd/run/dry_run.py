@@ -38,7 +38,7 @@ class Estimate(NamedTuple):
     seconds_per_step: float
     compile_seconds: float
     flops: int  # of one step
-    memory: cost.Memory  # of the compiled chunk
+    memory: cost.Memory | None  # of the compiled chunk; not for students
 
 
 class _Timing:
@@ -64,8 +64,10 @@ def _measure(
     step: Step, state: Any, num_steps: int, data: PyTree, stage: str
 ) -> Estimate:
     speed = cost.seconds_per_step(step, state, data, budget=_BUDGET)
-    program = chunk_program(step, 1)
-    memory = cost.memory(program, state, data, np.int32(1), donate=(0,))
+    memory = None
+    if not stage.startswith("evaluate"):  # a second compilation, which takes its time
+        program = chunk_program(step, 1)
+        memory = cost.memory(program, state, data, np.int32(1), donate=(0,))
     flops = cost.count_flops(step, state, data)
     return Estimate(
         stage, num_steps, speed.seconds, speed.compile_seconds, flops, memory
@@ -150,22 +152,28 @@ def _table(stages: list[Estimate], repeats: dict[str, int]) -> Any:
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("stage")
-    for head in ("steps", "times", "s/step", "compile", "MFLOP/step", "memory", "time"):
-        table.add_column(head, justify="right")
+    table.add_column("stage", no_wrap=True)
+    for head in ("steps", "times", "s/step", "compile", "MFLOP", "memory", "time"):
+        table.add_column(head, justify="right", no_wrap=True)
     for stage in stages:
-        memory = stage.memory.arguments + stage.memory.temporary
+        memory = stage.memory and stage.memory.arguments + stage.memory.temporary
         table.add_row(
-            stage.stage,
+            _short(stage.stage),
             f"{stage.steps:,}",
             str(repeats.get(stage.stage.split("/")[0], 1)),
             f"{stage.seconds_per_step:.2g}",
             f"{stage.compile_seconds:.1f} s",
             f"{stage.flops / 1e6:,.1f}",
-            f"{memory / 1e6:,.1f} MB",
+            "–" if memory is None else f"{memory / 1e6:,.1f} MB",
             _time(_times(stage, repeats)),
         )
     return table
+
+
+def _short(stage: str) -> str:
+    """A stage's first and last part, which tell the row: "evaluate: student"."""
+    first, *others = stage.split("/")
+    return f"{first}: {others[-1]}" if len(others) > 1 else first
 
 
 def _time(seconds: float) -> str:

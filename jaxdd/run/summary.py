@@ -58,7 +58,7 @@ def summarise(
         loss=_ends(runs),
         storage=dict(sets[0].meta.storage) if sets else {},
         expected=_expected(config),
-        seconds={name: round(value, 1) for name, value in seconds.items()},
+        seconds={name: round(s, 1) for name, s in seconds.items() if s >= 0.05},
         versions=environment.versions(),
         hardware=environment.hardware(),
         commit=environment.commit(),

@@ -248,6 +248,7 @@ def test_dry_run_measures_and_writes_nothing(dataset, tmp_path: Path) -> None:
     assert stages[0].steps == 3
     assert stages[0].flops > 0
     assert stages[0].seconds_per_step > 0
+    assert stages[0].memory is not None
     assert stages[0].memory.temporary > 0
     assert repeats["distill"] == 2
     assert list(tmp_path.iterdir()) == []
