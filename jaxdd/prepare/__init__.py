@@ -31,6 +31,7 @@ from jaxdd.training import scan_drive
 __all__ = ["prepare"]
 
 Announce = Callable[[str], None]
+_COLLAPSED = 0.05  # untrained networks are at 0.2 and above
 _LAST = 10  # steps whose loss is averaged for the report
 
 
@@ -74,6 +75,8 @@ def prepare(
     )
     report = {"final_loss": float(loss)} | {k: float(v) for k, v in quality.items()}
     announce("teacher: " + ", ".join(f"{k} {v:.3f}" for k, v in report.items()))
+    if report["collapse"] < _COLLAPSED:
+        announce("teacher: warning, its representation has collapsed")
     table = _table(need, corpus, variables, cache, view_budget, announce)
     return TeacherAsset(variables, table), report
 
@@ -120,16 +123,16 @@ def _table(
     _, read, width = represent(need.teacher, corpus.image_shape)
     shape = (need.views.count, corpus.size, width)
     dtype = table_dtype(shape, budget)
-    what = f"teacher outputs: {shape[0]} views x {shape[1]} images x {shape[2]}"
+    what = "teacher outputs: views {} x images {} x numbers {}".format(*shape)
     if dtype is None:
         least = table_bytes(shape, jnp.bfloat16)
         announce(
-            f"{what} take {least:,} bytes in bfloat16, over the budget of {budget:,}: "
+            f"{what}: {least:,} bytes in bfloat16, over the budget of {budget:,}: "
             "the teacher runs inside the step"
         )
         return ()
     announce(
-        f"{what} take {table_bytes(shape, dtype):,} bytes in {jnp.dtype(dtype).name} "
+        f"{what}: {table_bytes(shape, dtype):,} bytes in {jnp.dtype(dtype).name} "
         f"(budget {budget:,})"
     )
     return cached_tree(

@@ -12,6 +12,7 @@ from jaxdd import losses, whiten
 from jaxdd.base import InputError
 from jaxdd.networks.teacher import training_network
 from jaxdd.prepare.ssl import barlow_loss, train_teacher, two_views
+from jaxdd.presets import _teachers
 from jaxdd.records import AugmentSpec
 from tests.helpers import toy_corpus
 from tests.prepare.cases import RECIPE, TINY
@@ -88,6 +89,24 @@ def test_loss_forwards_each_view_on_its_own_in_training_mode(key):
     # One forward of both views would standardise them together: another function.
     joint, _ = forward(variables, jnp.concatenate([one, 3 * two]))
     assert not np.allclose(joint.logits[:16], first.logits, atol=1e-3)
+
+
+def test_the_colour_recipe_lowers_its_loss():
+    teacher = dataclasses.replace(
+        _teachers.CIFAR,
+        network=TINY.network,
+        projector=(16, 16),
+        recipe=dataclasses.replace(
+            _teachers.CIFAR.recipe,
+            steps=40,
+            batch=32,
+            optimiser=dataclasses.replace(_teachers.CIFAR.recipe.optimiser, warmup=4),
+        ),
+    )
+    variables, metrics = train_teacher(teacher, toy_corpus(channels=3))
+    assert metrics["loss"][-8:].mean() < 0.9 * metrics["loss"][:4].mean()
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(variables))
+    assert "projector" not in variables.params
 
 
 def test_a_batch_of_one_is_refused():

@@ -1,5 +1,7 @@
 """The table of a teacher's outputs over enumerated views."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,9 +11,12 @@ from hypothesis import strategies as st
 
 from jaxdd import whiten
 from jaxdd.augment.views import apply_view
+from jaxdd.base import TeacherAsset, Uniform
+from jaxdd.data.feeds import sample
+from jaxdd.data.load import load
 from jaxdd.networks.teacher import represent
 from jaxdd.prepare import views as tables
-from jaxdd.records import Views
+from jaxdd.records import DataSpec, Views
 from tests.helpers import toy_corpus
 from tests.prepare.cases import TINY
 
@@ -81,3 +86,29 @@ def test_widest_type_that_fits_is_chosen():
     assert tables.table_dtype(shape, 17_000_000_000) == jnp.float32
     assert tables.table_dtype(shape, 12_000_000_000) == jnp.bfloat16
     assert tables.table_dtype(shape, 8_000_000_000) is None
+
+
+def test_looked_up_targets_equal_the_teacher_inside_the_step(key):
+    corpus = load(DataSpec("digits", train_limit=100)).train
+    body, read, width = represent(TINY, corpus.image_shape)
+    variables = jax.jit(body.init)(key)
+    table = tables.build_table(
+        read,
+        variables,
+        corpus,
+        CROP_FLIP,
+        shape=(CROP_FLIP.count, corpus.size, width),
+        dtype=jnp.float32,
+        announce=[].append,
+    )
+    feed = Uniform(32, target="teacher", views=CROP_FLIP)
+    draw = jax.jit(partial(sample, feed))
+    cached = {"teacher": TeacherAsset(variables, table)}
+    inside = {"teacher": TeacherAsset(variables)}
+    for step in range(4):
+        batch = draw(corpus, cached, key, step)
+        same = draw(corpus, inside, key, step)
+        assert same.target == ()
+        assert len(set(np.asarray(batch.view))) > 4
+        direct = read(variables, same.image)
+        np.testing.assert_allclose(batch.target, direct, rtol=1e-5, atol=1e-5)
