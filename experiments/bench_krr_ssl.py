@@ -1,6 +1,6 @@
 """Seconds of a `krr_ssl` step against the authors' program, in turns in one run.
 
-The card's network for CIFAR-100 (128-256-512), m = 100, 256 real images a step, a pool
+The paper's network for CIFAR-100 (128-256-512), m = 100, 256 real images a step, a pool
 of 10, and a ResNet-18 as teacher; no augmentation and no ageing of the pool on either
 side, the same arrays. Ours is the whole distillation step inside the compiled chunk
 that runs it; theirs is their outer step (see reference/krr_st_torch.py), which has the

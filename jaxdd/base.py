@@ -326,9 +326,7 @@ class Pool(NamedTuple):
     warm_steps: int = 0
 
 
-Objective = Callable[
-    [Synthetic, Batch, Variables, Assets, Key], tuple[Array, Metrics]
-]
+Objective = Callable[[Synthetic, Batch, Variables, Assets, Key], tuple[Array, Metrics]]
 
 
 class Augment(NamedTuple):

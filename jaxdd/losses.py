@@ -37,7 +37,7 @@ def mean_squared_error(
       weight: [n], or None for equal rows.
 
     Returns:
-      Scalar (kernel_ssl card, section 1.3: a sum over the outputs would multiply the
+      Scalar (KRR-ST averages over both axes: a sum over the outputs would multiply the
       effective learning rate by d).
     """
     error = _wide(prediction) - _wide(target)

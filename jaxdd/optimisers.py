@@ -15,7 +15,7 @@ from jaxdd.records import OptimiserSpec
 
 __all__ = ["build", "clip_leaves", "scale_by_clipped_trust", "schedule"]
 
-_TRUST = 0.02  # eta of solo-learn's CIFAR recipes (kernel_ssl card, section 6)
+_TRUST = 0.02  # eta of solo-learn's CIFAR recipes
 _NORM_FLOOR = 1e-6  # PyTorch's clip_grad_norm_ adds it to the norm
 _TRUST_FLOOR = 1e-8
 
@@ -92,7 +92,7 @@ def scale_by_clipped_trust(
 
     Returns:
       The transformation (You et al. 2017, arXiv 1708.03888; the clip is that of the
-      recipes in solo-learn, MIT, as told by the kernel_ssl card, section 6).
+      recipes in vturrisi/solo-learn, MIT).
     """
 
     def init(params: PyTree) -> PyTree:

@@ -17,7 +17,11 @@ def identity_whitening() -> Whitening:
 
 
 def toy_images(
-    seed: int = 0, per_class: int = 12, classes: int = 4, side: int = 8, channels: int = 1
+    seed: int = 0,
+    per_class: int = 12,
+    classes: int = 4,
+    side: int = 8,
+    channels: int = 1,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Separable uint8 images [n,side,side,channels] (one bright quadrant a class)."""
     rng = np.random.default_rng(seed)
@@ -53,7 +57,11 @@ def toy_corpus(**options: Any) -> Corpus:
 
 
 def finite_difference(
-    f: Callable[[Any], Any], tree: Any, probes: int = 4, eps: float = 1e-5, seed: int = 0
+    f: Callable[[Any], Any],
+    tree: Any,
+    probes: int = 4,
+    eps: float = 1e-5,
+    seed: int = 0,
 ) -> list[tuple[float, float]]:
     """Pairs (central difference, autodiff) along random directions, in float64."""
     gradient = jax.grad(f)(tree)

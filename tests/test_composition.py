@@ -65,7 +65,9 @@ def build(update: str = "joint", outer=None) -> Distiller:
 @pytest.fixture
 def batch(key: jax.Array) -> Batch:
     image = jax.random.normal(key, (2, 3, 1, 1, 1))
-    return Batch(image, jnp.zeros((2, 3), int), jnp.zeros((2, 3), int), jnp.ones((2, 3)))
+    return Batch(
+        image, jnp.zeros((2, 3), int), jnp.zeros((2, 3), int), jnp.ones((2, 3))
+    )
 
 
 def test_step_is_the_optimiser_applied_to_the_gradient(key, batch) -> None:

@@ -112,10 +112,7 @@ def test_methods_and_presets_know_only_parts() -> None:
 
 
 def test_import_is_light() -> None:
-    code = (
-        "import sys, jaxdd\n"
-        f"print([m for m in {HEAVY!r} if m in sys.modules])"
-    )
+    code = f"import sys, jaxdd\nprint([m for m in {HEAVY!r} if m in sys.modules])"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )

@@ -11,7 +11,7 @@ from tests.helpers import finite_difference
 
 
 def _barlow_in_numpy(z1, z2, redundancy, scale):
-    """The card's formula, term by term."""
+    """The published formula, term by term."""
     a = (z1 - z1.mean(0)) / np.sqrt(z1.var(0) + 1e-5)
     b = (z2 - z2.mean(0)) / np.sqrt(z2.var(0) + 1e-5)
     r = a.T @ b / len(a)

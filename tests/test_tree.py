@@ -24,5 +24,7 @@ def test_where_selects_whole_trees() -> None:
 
 
 def test_size_in_bytes_counts_abstract_leaves() -> None:
-    shapes = jax.eval_shape(lambda: {"a": jnp.zeros((2, 3)), "b": jnp.zeros(4, jnp.int8)})
+    shapes = jax.eval_shape(
+        lambda: {"a": jnp.zeros((2, 3)), "b": jnp.zeros(4, jnp.int8)}
+    )
     assert tree.size_in_bytes(shapes) == 2 * 3 * 4 + 4

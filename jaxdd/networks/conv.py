@@ -64,18 +64,20 @@ def general_dilated(
 
     Takes the fast path where `convolve` covers the case, XLA's convolution elsewhere.
     """
+    dilations = (lhs_dilation, rhs_dilation)
     plain = feature_group_count == 1 and all(
-        dilation is None or set(dilation) == {1}
-        for dilation in (lhs_dilation, rhs_dilation)
+        d is None or set(d) == {1} for d in dilations
     )
-    if isinstance(padding, str):
-        padding = lax.padtype_to_pads(
-            lhs.shape[1:-1], rhs.shape[:-2], window_strides, padding
-        )
-    sides = {int(side) for pair in padding for side in pair}
     square = rhs.ndim == 4 and rhs.shape[0] == rhs.shape[1]
-    if plain and square and len(sides) == 1 and len(set(window_strides)) == 1:
-        return convolve(lhs, rhs, int(window_strides[0]), sides.pop())
+    if plain and square and len(set(window_strides)) == 1:
+        pads = padding
+        if isinstance(pads, str):
+            pads = lax.padtype_to_pads(
+                lhs.shape[1:-1], rhs.shape[:2], window_strides, pads
+            )
+        sides = {int(side) for pair in pads for side in pair}
+        if len(sides) == 1:
+            return convolve(lhs, rhs, int(window_strides[0]), sides.pop())
     return lax.conv_general_dilated(
         lhs,
         rhs,
@@ -131,7 +133,8 @@ def _correlate(image: Array, kernel: Array, padding: int) -> Array:
 
 
 def _correlate_fwd(image: Array, kernel: Array, padding: int) -> tuple[Array, Any]:
-    return _forward(image, kernel, padding), (image, kernel)
+    # Not `_forward`: an outer derivative differentiates this rule.
+    return _correlate(image, kernel, padding), (image, kernel)
 
 
 def _correlate_bwd(padding: int, saved: Any, gradient: Array) -> tuple[Array, Array]:

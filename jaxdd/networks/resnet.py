@@ -17,7 +17,6 @@ from jaxdd.networks.layers import convolution, finish
 __all__ = ["BLOCKS", "ResNet"]
 
 BLOCKS = {"resnet10": (1, 1, 1, 1), "resnet18": (2, 2, 2, 2)}
-_STEM = 64  # channels of the stem and of the first stage; each later stage doubles
 
 
 class ResNet(nn.Module):
@@ -25,10 +24,12 @@ class ResNet(nn.Module):
 
     A 32x32 image gives maps of 34, 17, 9 and 5 pixels. The scale of the last
     normalisation in every block starts at zero, so blocks start as the identity (Goyal
-    et al., 2017). Taps are the maps after each stage.
+    et al., 2017). `channels` is the width of the first stage; each later one doubles.
+    Taps are the maps after each stage.
     """
 
     blocks: tuple[int, ...] = (2, 2, 2, 2)
+    channels: int = 64
     outputs: int = 10
     norm: norm_layers.Kind = "batch"
     initialiser: initialisers.Kind = "torch"
@@ -40,14 +41,14 @@ class ResNet(nn.Module):
     def __call__(self, image: Array, train: bool = False) -> Output:
         # Both sources replace the stem after drawing weights, so it keeps the default.
         initial = initialisers.initialiser(self.initialiser, 9 * image.shape[-1])
-        image = self._convolve(image, _STEM, "stem", padding=2, initial=initial)
+        image = self._convolve(image, self.channels, "stem", padding=2, initial=initial)
         image = nn.relu(self._normalise(image, "stem_norm", train))
         taps = []
         for stage, count in enumerate(self.blocks):
             for index in range(count):
                 stride = 2 if stage and not index else 1
                 name = f"stage_{stage}_{index}"
-                image = self._block(image, _STEM << stage, stride, name, train)
+                image = self._block(image, self.channels << stage, stride, name, train)
             taps.append(image)
         mean = image.mean((1, 2), dtype=jnp.promote_types(image.dtype, jnp.float32))
         return finish(mean, self.outputs, self.initialiser, tuple(taps))

@@ -57,7 +57,7 @@ def collapse(representation: Array) -> Array:
 
     The standard deviation over the rows, averaged over the d dimensions, times
     sqrt(d): about 1 for directions spread over the sphere, 0 where all inputs map to
-    one point or one direction (kernel_ssl card, section 6).
+    one point or one direction.
     """
     norm = jnp.linalg.norm(representation, axis=1, keepdims=True)
     unit = representation / jnp.where(norm > 0, norm, 1)

@@ -18,7 +18,7 @@ from jaxdd.records import AugmentSpec, NetworkSpec, OptimiserSpec, Recipe, Teach
 
 __all__ = ["CIFAR", "CIFAR_CPU", "DIGITS", "MNIST"]
 
-# The kernel_ssl card, section 1.10: the inner network with a Dense layer, and the loss
+# A small recipe for digits: the inner network with a Dense layer, and the loss
 # on its outputs. Flips and crops change what a digit is, so views only move and zoom
 # it a little and add noise.
 DIGITS = Teacher(
@@ -55,7 +55,7 @@ _CIFAR_VIEWS = AugmentSpec(
     solarize=0.2,
 )
 
-# The card's section 6: 1000 epochs of 195 steps, warm-up over 10 of them.
+# solo-learn, CIFAR recipes: 1000 epochs of 195 steps, warm-up over 10 of them.
 CIFAR = Teacher(
     network=NetworkSpec(name="resnet18", norm="batch"),
     represent="features",

@@ -14,6 +14,8 @@ __all__ = ["DEFAULT", "PRESETS"]
 DEFAULT = "digits"
 
 PRESETS: dict[str, Preset] = {
-    name: dataclasses.replace(preset, distill=ClassMeanConfig(), steps=0, ipc=1, expected=())
+    name: dataclasses.replace(
+        preset, distill=ClassMeanConfig(), steps=0, ipc=1, expected=()
+    )
     for name, preset in dm.PRESETS.items()
 }

@@ -75,7 +75,7 @@ _DIGITS = Preset(
         Expected(
             "representation_mse / random row",
             0.9,
-            "card recipe 1.10 on 8x8 digits",
+            "a prototype of this recipe",
             "prototype",
             "upper bound; prototype 0.85 at 200 and 0.73 at 1000 student steps",
         ),
@@ -94,7 +94,7 @@ _MNIST = dataclasses.replace(
         Expected(
             "representation_mse / random row",
             0.85,
-            "card recipe 1.10",
+            "a prototype of this recipe",
             "prototype",
             "upper bound; prototype 0.70 at 200 and 0.64 at 1000 student steps",
         ),

@@ -1,4 +1,4 @@
-"""KRR-ST against its card: teacher paths, limits, and what its settings mean."""
+"""KRR-ST as a whole: teacher paths, limits, and what its settings mean."""
 
 import dataclasses
 
@@ -95,7 +95,7 @@ def test_raw_start_is_pixels_and_whitened_start_is_not() -> None:
 
 
 def test_learning_rate_ends_at_a_thousandth() -> None:
-    """Linear decay from lr to 1e-3 lr over all steps (card 1.3, step 7)."""
+    """Linear decay from lr to 1e-3 lr over all steps."""
     from jaxdd import optimisers
 
     outer = dataclasses.replace(KrrSslConfig().outer, learning_rate=1.0)
@@ -119,7 +119,7 @@ def identity_network(size: int) -> Network:
 
 
 def test_as_many_points_as_outputs_suffice_for_a_linear_problem(x64) -> None:
-    """Card 1.9, check 6: linear body and target, m = k, the loss reaches zero."""
+    """Linear body and target, m = k, the loss reaches zero."""
     rng = np.random.default_rng(0)
     image = jnp.asarray(rng.standard_normal((40, 1, 1, 6)))
     target = image[:, 0, 0] @ jnp.asarray(rng.standard_normal((6, 3)))
@@ -178,5 +178,3 @@ def test_more_images_than_the_data_set_are_refused() -> None:
     assets = {"teacher": asset(need, data, 10**9)}
     with pytest.raises(InputError, match="size=61"):
         distiller.init(jax.random.key(0), data.train, assets)
-
-

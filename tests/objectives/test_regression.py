@@ -219,7 +219,7 @@ def test_metrics_of_a_deficient_support(setting):
 def temporary_arrays(rows, chunk_synthetic, chunk_real, conv, real=256):
     """Scratch memory of the outer loss and gradient, from the compiled program.
 
-    For the card's CIFAR-100 network, in units of one float32 array (1000, d+1).
+    For the paper's CIFAR-100 network, in units of one float32 array (1000, d+1).
     """
     spec = NetworkSpec(width=(128, 256, 512), norm="batch", conv=conv)
     network = networks.build(spec, (32, 32, 3), 512)

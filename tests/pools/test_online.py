@@ -112,7 +112,9 @@ def test_replaced_network_is_new_with_empty_momentum(key, synthetic) -> None:
     renewed = pool.update(key, trained, jnp.int32(0), synthetic, None)
     old, new = (s.variables.params["w"][0] for s in (trained, renewed))
     assert not np.allclose(old, new)
-    assert all((np.asarray(leaf[0]) == 0).all() for leaf in jax.tree.leaves(renewed.opt))
+    assert all(
+        (np.asarray(leaf[0]) == 0).all() for leaf in jax.tree.leaves(renewed.opt)
+    )
     np.testing.assert_array_equal(renewed.variables.stats["n"][0], 0)
 
 
@@ -126,7 +128,9 @@ def test_zero_age_gives_a_fresh_network_at_every_visit(key, synthetic) -> None:
 def test_every_network_is_drawn(key: jax.Array, synthetic) -> None:
     pool = make()
     state = pool.init(key, {}, synthetic)
-    drawn = {int(pool.draw(jax.random.fold_in(key, i), state, {})[0]) for i in range(50)}
+    drawn = {
+        int(pool.draw(jax.random.fold_in(key, i), state, {})[0]) for i in range(50)
+    }
     assert drawn == {0, 1, 2, 3}
 
 

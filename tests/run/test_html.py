@@ -31,7 +31,7 @@ def example(**changes) -> RunReport:
         "teacher": {"knn": 0.95},
         "loss": {"first": 2.0, "last": 1.0},
         "storage": {"images": 12_800, "modules": 2_000_000},
-        "expected": (Expected("ratio", 0.9, "the card"),),
+        "expected": (Expected("ratio", 0.9, "the paper"),),
         "seconds": {"distill": 12.3},
         "versions": {"jax": "0.10"},
         "command": "python experiments/run.py --method krr_ssl --ipc '<1>'",
