@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxdd import tree
 from jaxdd.base import (
     Array,
     Assets,

@@ -18,6 +18,7 @@
 
 # %%
 import importlib.util
+import os
 import subprocess
 import sys
 
@@ -25,8 +26,6 @@ if importlib.util.find_spec("jaxdd") is None:  # on Colab
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", "jaxdd"], check=True)
 
 # %%
-import os
-
 import jax
 import matplotlib.pyplot as plt
 import numpy as np
@@ -74,9 +73,9 @@ for row in report.rows:
 # %% [markdown]
 # ## What happens inside
 #
-# A method is a few pure functions. `init` makes a state, `step` maps a state and a batch
-# to the next state, and everything else (compilation, devices, files, progress) is the
-# caller's affair. This is the whole of it:
+# A method is a few pure functions. `init` makes a state, `step` maps a state and a
+# batch to the next state, and everything else (compilation, devices, files, progress)
+# is the caller's affair. This is the whole of it:
 
 # %%
 from jaxdd.base import Task

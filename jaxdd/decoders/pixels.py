@@ -102,7 +102,7 @@ def _targets(
     white: Array,
     views: Views,
 ) -> Array:
-    """The teacher's outputs on un-augmented images [m,d], from its table if it has one."""
+    """The teacher's outputs on un-augmented images [m,d], from its table if any."""
     dtype = jnp.promote_types(white.dtype, jnp.float32)
     if isinstance(teacher.table, tuple):
         return jax.jit(represent)(teacher.variables, white).astype(dtype)

@@ -1,4 +1,4 @@
-"""KRR-ST: a small set of images and target vectors that imitates a self-supervised teacher.
+"""KRR-ST: a small set of images and targets that imitates a self-supervised teacher.
 
 Images and their learned target vectors are optimised so that a network trained on them
 by plain regression represents real images as the teacher does. The last layer is

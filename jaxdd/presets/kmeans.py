@@ -1,4 +1,4 @@
-"""Presets of the k-means selection: the data and protocols of `dm`, so that rows compare.
+"""Presets of the k-means selection: data and protocols of `dm`, so that rows compare.
 
 `python experiments/run.py --method kmeans --preset mnist`; expected: below `dm`.
 """

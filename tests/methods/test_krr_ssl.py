@@ -164,7 +164,7 @@ def test_feed_and_needs_follow_the_config() -> None:
 @pytest.mark.parametrize("bad", [{"ridge": 0.0}, {"ridge": -1.0}, {"pool": 0}])
 def test_bad_settings_are_refused(bad: dict) -> None:
     _, task, config = digits_case(Views())
-    with pytest.raises(InputError, match="ridge|pool"):
+    with pytest.raises(InputError, match=r"ridge|pool"):
         krr_ssl(task, dataclasses.replace(config, **bad))
 
 
