@@ -58,7 +58,7 @@ def test_sgd_adds_weight_decay_before_momentum(x64):
         _assert_equal_trees(actual, params)
 
 
-def test_lars_equals_the_formula_of_the_card(x64):
+def test_lars_equals_its_formula(x64):
     gradients = _gradients(5)
     gradients[1]["kernel"] *= 1e-3  # a small gradient: the clip at the rate acts
     spec = OptimiserSpec("lars", 0.3, 0.9, 1e-4, schedule="cosine", warmup=2)
