@@ -21,6 +21,7 @@ from jaxdd.records import (
 )
 from jaxdd.run import choose, dry_run, html, pipeline, plan, verify, workdir
 from jaxdd.run.config import LoopConfig, RunConfig, from_preset
+from jaxdd.run.metrics import read_metrics
 from tests.helpers import toy_images
 
 TINY = Protocol(
@@ -258,22 +259,21 @@ def test_the_teacher_is_trained_once(tmp_path: Path, dataset) -> None:
     preset = choose.smoke("krr_ssl", choose.preset("krr_ssl")[1])
     loop = LoopConfig(steps=2, chunk=2, cache=tmp_path / "cache", progress=False)
 
-    def stages(seed: int) -> set[str]:
+    def stages(seed: int, stage: str) -> set[str]:
         folder = tmp_path / f"run{seed}"
         config = from_preset(
             *("krr_ssl", "tiny", dataclasses.replace(preset, size=4)),
-            **{"run": loop, "seed": seed, "stage": "distill", "workdir": folder},
+            **{"run": loop, "seed": seed, "stage": stage, "workdir": folder},
         )
         report = pipeline.run(config, dataset=dataset)
         assert report.teacher.keys() >= {"final_loss", "knn"}
-        lines = (folder / "metrics.jsonl").read_text().splitlines()
-        made = artefact.load(folder / "set")
-        assert made.meta.label_kind == "representation"
-        assert made.modules["teacher"].params
-        return {json.loads(line)["stage"] for line in lines}
+        return set(read_metrics(folder / "metrics.jsonl"))
 
-    assert "target" in stages(0)
-    assert "target" not in stages(1)
+    assert stages(0, "distill") == {"target", "distill"}
+    assert stages(1, "prepare") == set()
+    made = artefact.load(tmp_path / "run0" / "set")
+    assert made.meta.label_kind == "representation"
+    assert made.modules["teacher"].params
 
 
 def test_page_of_a_real_report(finished: RunConfig) -> None:
