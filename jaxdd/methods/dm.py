@@ -62,9 +62,10 @@ class DmConfig:
     init: Literal["real", "noise"] = "real"
     update: Literal["joint", "per_class"] = "joint"
     """per_class: one optimiser step per class in turn, in less memory."""
-    chunk_real: int = 64
-    """Real images forwarded at a time; 0 = all."""
-    chunk_synthetic: int = 0
+    chunk_real: int = 8
+    """Real images forwarded at a time; 0 = all. Small chunks keep the maps in a CPU's
+    cache; an accelerator wants a thousand or all."""
+    chunk_synthetic: int = 100
     """Synthetic images whose activations are held at a time; 0 = all. A chunk costs a
     second forward pass and makes memory independent of ipc."""
 

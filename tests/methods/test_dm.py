@@ -220,7 +220,8 @@ def test_schedule_of_classwise_updates_lasts_the_whole_run(key, batches):
 
 
 def test_siamese_augmentation_changes_the_step(key, batches):
-    config = DmConfig(TINY, batch=6, augment=AugmentSpec(crop=2, flip=True))
+    siamese = AugmentSpec(crop=2, flip=True)
+    config = DmConfig(TINY, batch=6, augment=siamese, chunk_real=0)
     plain = dataclasses.replace(config, augment=AugmentSpec())
     moved, still = (_trajectory(c, key, batches) for c in (config, plain))
     assert np.abs(moved - still).max() > 1e-4
@@ -228,7 +229,7 @@ def test_siamese_augmentation_changes_the_step(key, batches):
 
 def test_classes_smaller_than_the_batch_are_averaged_over_what_they_have(key, batches):
     """Rows of weight 0, as the feed pads small classes with, change nothing."""
-    config = DmConfig(TINY, batch=8)
+    config = DmConfig(TINY, batch=8, chunk_real=0)
     padding = ((0, 0), (0, 0), (0, 2)) + ((0, 0),) * 3
     padded = batches._replace(
         image=jnp.pad(batches.image, padding, mode="edge"),
