@@ -118,7 +118,9 @@ def _by_windows(image: Array, kernel: Array, stride: int, padding: int) -> Array
         for j in range(size)
     ]  # fmt: skip
     windows = jnp.concatenate(views, -1)
-    return jnp.tensordot(windows, kernel.reshape(-1, outputs), 1)
+    # As plain matrices: the derivative of a product over four axes is 4 times slower.
+    flat = windows.reshape(-1, windows.shape[-1]) @ kernel.reshape(-1, outputs)
+    return flat.reshape(*windows.shape[:-1], outputs)
 
 
 def _turned(kernel: Array) -> Array:

@@ -1,0 +1,28 @@
+"""Pooling: the CPU form equals XLA's windows in value and derivatives."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxdd.networks.pooling import pool
+
+
+@pytest.mark.parametrize("kind", ["avg", "max"])
+@pytest.mark.parametrize("shape", [(2, 6, 8, 3), (2, 7, 5, 3)], ids=["even", "odd"])
+def test_pool_equals_xla_up_to_second_order(kind, shape, x64):
+    image = jnp.asarray(np.random.default_rng(0).standard_normal(shape))
+
+    def derivatives(conv):
+        first = jax.grad(lambda i: jnp.sum(jnp.sin(pool(i, kind, conv))))
+        second = jax.grad(lambda i: jnp.sum(jnp.cos(first(i))))
+        return pool(image, kind, conv), first(image), second(image)
+
+    ours, theirs = jax.jit(derivatives, static_argnums=0), derivatives
+    for a, b in zip(ours("cpu"), theirs("stock"), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-12)
+
+
+def test_pool_none_keeps_the_map():
+    image = jnp.ones((1, 3, 3, 2))
+    assert pool(image, "none", "cpu") is image
