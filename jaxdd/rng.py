@@ -49,7 +49,7 @@ def permuted(key: Key, position: Array, size: Array | int) -> Array:
     return last.astype(jnp.int32)
 
 
-def epoch_rows(key: Key, step: Array, batch: int, size: int) -> Array:
+def epoch_rows(key: Key, step: Array | int, batch: int, size: int) -> Array:
     """The rows of one step of sampling without replacement within each epoch.
 
     The last, partial batch of an epoch is dropped; the next epoch is a new
@@ -66,7 +66,7 @@ def epoch_rows(key: Key, step: Array, batch: int, size: int) -> Array:
     """
     if not 0 < batch < size:
         return jnp.arange(size, dtype=jnp.int32)
-    epoch, place = jnp.divmod(step, size // batch)
+    epoch, place = jnp.divmod(jnp.asarray(step, jnp.int32), size // batch)
     position = place * batch + jnp.arange(batch, dtype=jnp.int32)
     return permuted(jax.random.fold_in(key, epoch), position, size)
 

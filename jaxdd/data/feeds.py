@@ -60,7 +60,7 @@ def _sample_uniform(
     feed: Uniform, corpus: Corpus, assets: Assets, key: Key, step: Array | int
 ) -> Batch:
     key_order, key_view = jax.random.split(key)
-    index = _epoch_rows(key_order, step, corpus.size, feed.batch)
+    index = rng.epoch_rows(key_order, step, feed.batch, corpus.size)
     view: Array | tuple = ()
     if feed.views.count > 1:
         key_view = jax.random.fold_in(key_view, step)
@@ -97,15 +97,6 @@ def _sample_per_class(feed: PerClass, corpus: Corpus, key: Key) -> Batch:
         index=index,
         weight=valid.astype(image.dtype),
     )
-
-
-def _epoch_rows(key: Key, step: Array | int, size: int, batch: int) -> Array:
-    """Rows [min(batch, size)] of this step in this epoch's order."""
-    if batch >= size:
-        return jnp.arange(size, dtype=jnp.int32)
-    epoch, turn = jnp.divmod(jnp.asarray(step, jnp.int32), size // batch)
-    position = turn * batch + jnp.arange(batch, dtype=jnp.int32)
-    return rng.permuted(jax.random.fold_in(key, epoch), position, size)
 
 
 def _whitened(corpus: Corpus, index: Array, view: Array | tuple, views: Views) -> Array:

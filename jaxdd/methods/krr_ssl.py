@@ -45,7 +45,6 @@ from jaxdd.base import Distiller, Method, Parts, Task, Uniform
 from jaxdd.composition import compose
 from jaxdd.decoders import pixels
 from jaxdd.kernels import Ridge
-from jaxdd.losses import mean_squared_error
 from jaxdd.networks.teacher import represent
 from jaxdd.objectives.regression import krr_mse
 from jaxdd.pools import online
@@ -132,7 +131,7 @@ def krr_ssl(task: Task, config: KrrSslConfig = KrrSslConfig()) -> Distiller:
             size=config.pool,
             max_age=config.max_age,
             optimiser=optimisers.build(config.inner, config.max_age),
-            loss=mean_squared_error,
+            loss="mse",
             reset=config.pool_reset,
         ),
         outer=optimisers.build(config.outer, task.num_steps),

@@ -1,6 +1,5 @@
 """A pool of networks that train on the synthetic set while it is distilled."""
 
-from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import jax
@@ -20,10 +19,9 @@ from jaxdd.base import (
     Synthetic,
     Variables,
 )
+from jaxdd.training import fit_step, supervised
 
 __all__ = ["OnlinePool", "online"]
-
-StudentLoss = Callable[[Array, Array], Array]
 
 
 class OnlinePool(NamedTuple):
@@ -41,7 +39,7 @@ def online(
     size: int,
     max_age: int,
     optimiser: optax.GradientTransformation,
-    loss: StudentLoss,
+    loss: Literal["mse", "cross_entropy"] = "mse",
     reset: Literal["paper", "as_released"] = "paper",
 ) -> Pool:
     """The online pool of FRePo and KRR-ST.
@@ -57,7 +55,7 @@ def online(
       size: P.
       max_age: inner steps in a network's life; 0 gives a fresh network at every visit.
       optimiser: of the inner steps.
-      loss: `(logits, target) -> scalar`.
+      loss: of the inner steps, `mse` a mean over both axes.
       reset: `paper` restarts the age of a replaced network at 0; `as_released` leaves
         it at `max_age`, as KRR-ST's code does, so that the pool ends untrained.
 
@@ -70,22 +68,18 @@ def online(
             "and a non-negative age"
         )
 
+    fit = fit_step(network, optimiser, supervised(loss))
+
     def fresh(key: Key) -> tuple[Variables, PyTree]:
         variables = network.init(key)
         return variables, optimiser.init(variables.params)
 
     def train(
-        variables: Variables, opt: PyTree, synthetic: Synthetic
+        variables: Variables, opt: PyTree, synthetic: Synthetic, key: Key
     ) -> tuple[Variables, PyTree]:
-        def inner(params: PyTree) -> tuple[Array, PyTree]:
-            output, after = network.apply(
-                Variables(params, variables.stats), synthetic.image, train=True
-            )
-            return loss(output.logits, synthetic.target), after.stats
-
-        grads, stats = jax.grad(inner, has_aux=True)(variables.params)
-        updates, opt = optimiser.update(grads, opt, variables.params)
-        return Variables(optax.apply_updates(variables.params, updates), stats), opt
+        images, targets = synthetic.image, synthetic.target
+        variables, opt, _ = fit(variables, opt, images, targets, key)
+        return variables, opt
 
     def init(key: Key, assets: Assets, synthetic: Synthetic) -> OnlinePool:
         del assets, synthetic
@@ -110,7 +104,7 @@ def online(
         variables, opt, age = jax.lax.cond(
             age >= max_age,
             lambda: (*fresh(key), jnp.zeros_like(age) if reset == "paper" else age),
-            lambda: (*train(variables, opt, synthetic), age + 1),
+            lambda: (*train(variables, opt, synthetic, key), age + 1),
         )
         rows = tree.write(
             (pool.variables, pool.opt, pool.age), index, (variables, opt, age)
@@ -120,7 +114,8 @@ def online(
     def warm(pool: OnlinePool, synthetic: Synthetic) -> OnlinePool:
         def one(member: OnlinePool) -> OnlinePool:
             def older() -> OnlinePool:
-                variables, opt = train(member.variables, member.opt, synthetic)
+                key = jax.random.fold_in(jax.random.key(0), member.age)
+                variables, opt = train(member.variables, member.opt, synthetic, key)
                 return OnlinePool(variables, opt, member.age + 1, member.goal)
 
             return jax.lax.cond(member.age < member.goal, older, lambda: member)

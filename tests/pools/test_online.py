@@ -25,10 +25,6 @@ def linear_network() -> Network:
     return Network(init, apply, 4, 2, "linear")
 
 
-def mse(logits: jax.Array, target: jax.Array) -> jax.Array:
-    return jnp.mean((logits - target) ** 2)
-
-
 def make(max_age: int = 3, size: int = 4, reset: str = "paper"):
     optimiser = optax.sgd(0.1, momentum=0.9)
     return online(
@@ -36,7 +32,6 @@ def make(max_age: int = 3, size: int = 4, reset: str = "paper"):
         size=size,
         max_age=max_age,
         optimiser=optimiser,
-        loss=mse,
         reset=reset,
     )
 
