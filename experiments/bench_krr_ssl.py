@@ -39,7 +39,6 @@ from jaxdd.base import (
 )
 from jaxdd.data import corpus
 from jaxdd.kernels.ridge import KRR_ST
-from jaxdd.losses import mean_squared_error
 from jaxdd.methods.krr_ssl import KrrSslConfig, krr_ssl
 from jaxdd.networks.teacher import represent
 from jaxdd.objectives.regression import krr_mse
@@ -290,7 +289,7 @@ def pool_memory(network: Network, rows: int) -> float:
     """Of the update of one network of the pool, batch norm over the whole set."""
     optimiser = optimisers.build(KrrSslConfig().inner, 1000)
     pool = online(
-        network, size=10, max_age=1000, optimiser=optimiser, loss=mean_squared_error
+        network, size=10, max_age=1000, optimiser=optimiser, loss="mse"
     )
     key: Any = jax.random.key(SEED)
     nothing: Any = None  # neither needs a batch, nor a set to start from
