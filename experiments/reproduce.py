@@ -28,7 +28,10 @@ RUNS = {
     ),
     "dm_digits": "--method dm --ipc 1 --seeds 5",
     "dm_mnist_ipc1": "--method dm --preset mnist --ipc 1 --seeds 5",
-    "dm_mnist_ipc10": "--method dm --preset mnist --ipc 10 --seeds 5",
+    "dm_mnist_ipc10": (
+        "--method dm --preset mnist --ipc 10 --seeds 5"
+        " --distill.optimiser.learning-rate 10"
+    ),
 }
 KEPT = ("dataset", "set", "rows", "notes", "teacher", "loss", "seconds", "storage")
 ORIGIN = ("versions", "hardware", "commit", "command")

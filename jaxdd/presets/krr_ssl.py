@@ -66,10 +66,13 @@ def _small_protocol(name: str) -> Protocol:
 
 
 _DIGITS = Preset(
-    distill=_SMALL_CONFIG,
+    distill=dataclasses.replace(
+        _SMALL_CONFIG,
+        outer=OptimiserSpec("adamw", 3e-2, schedule="linear", final=1e-3),
+    ),
     data=DataSpec("digits"),
     size=50,
-    steps=400,
+    steps=1000,
     evaluate=_small_protocol("digits_ssl"),
     expected=(
         Expected(
@@ -89,6 +92,7 @@ _MNIST = dataclasses.replace(
     _DIGITS,
     distill=dataclasses.replace(_SMALL_CONFIG, teacher=_teachers.MNIST),
     data=DataSpec("mnist", train_limit=6000, test_limit=2000, pool=2, pad=2),
+    steps=400,
     evaluate=_small_protocol("mnist_ssl"),
     expected=(
         Expected(
