@@ -56,8 +56,8 @@ def pixels(
     Raises:
       InputError: m exceeds the data set, or images per class exceed a class.
     """
-    learned = represent is not None
-    if not learned and task.ipc is None:
+    learned, ipc = represent is not None, task.ipc or 0
+    if not learned and not ipc:
         raise InputError(
             f"size={task.size}: this method needs images per class; "
             "give ipc (--ipc N) instead of size, on data that has labels"
@@ -83,7 +83,7 @@ def pixels(
         target = (
             params["target"]
             if learned
-            else jnp.repeat(jnp.arange(task.num_classes, dtype=jnp.int32), task.ipc)
+            else jnp.repeat(jnp.arange(task.num_classes, dtype=jnp.int32), ipc)
         )
         image = params["image"]
         whole = Synthetic(image, target, jnp.ones(image.shape[0], image.dtype))

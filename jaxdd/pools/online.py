@@ -106,14 +106,15 @@ def online(
             lambda: (*fresh(key), jnp.zeros_like(age) if reset == "paper" else age),
             lambda: (*train(variables, opt, synthetic, key), age + 1),
         )
-        rows = tree.write(
-            (pool.variables, pool.opt, pool.age), index, (variables, opt, age)
-        )
-        return OnlinePool(*rows, pool.goal)
+        stacked = pool.variables, pool.opt, pool.age
+        member = variables, opt, age
+        variables, opt, age = tree.write(stacked, index, member)
+        return OnlinePool(variables, opt, age, pool.goal)
 
     def warm(pool: OnlinePool, synthetic: Synthetic) -> OnlinePool:
         def one(member: OnlinePool) -> OnlinePool:
             def older() -> OnlinePool:
+                # For networks with random layers; no draw of a run depends on it.
                 key = jax.random.fold_in(jax.random.key(0), member.age)
                 variables, opt = train(member.variables, member.opt, synthetic, key)
                 return OnlinePool(variables, opt, member.age + 1, member.goal)
