@@ -1,4 +1,4 @@
-"""The real command, killed nine times, ends with the bits of one that was left alone."""
+"""The real command, killed nine times, ends with the bits of an uninterrupted run."""
 
 import json
 import os
