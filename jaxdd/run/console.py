@@ -124,13 +124,14 @@ def show_methods() -> None:
     from jaxdd.run import choose
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for head in ("method", "decoder", "objective", "networks", "adjoint", "data"):
-        table.add_column(head)
-    table.add_column("targets")
-    table.add_column("presets (default first)")
+    table.add_column("method", no_wrap=True)
+    table.add_column("decoder × objective × networks × adjoint, data")
+    table.add_column("presets, default first")
     for name in methods.names():
         method = methods.get(name)
         known, default = choose.table(name)
         ordered = [default, *(n for n in known if n != default)]
-        table.add_row(name, *method.parts, method.targets, ", ".join(ordered))
+        *parts, data = method.parts
+        joined = f"{' × '.join(parts)}, {data}; {method.targets}s"
+        table.add_row(name, joined, ", ".join(ordered))
     show(table)
