@@ -153,7 +153,7 @@ def _table(stages: list[Estimate], repeats: dict[str, int]) -> Any:
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("stage", no_wrap=True)
-    for head in ("steps", "times", "s/step", "compile", "MFLOP", "memory", "time"):
+    for head in ("steps", "runs", "ms/step", "compile", "MFLOP", "MB", "time"):
         table.add_column(head, justify="right", no_wrap=True)
     for stage in stages:
         memory = stage.memory and stage.memory.arguments + stage.memory.temporary
@@ -161,10 +161,10 @@ def _table(stages: list[Estimate], repeats: dict[str, int]) -> Any:
             _short(stage.stage),
             f"{stage.steps:,}",
             str(repeats.get(stage.stage.split("/")[0], 1)),
-            f"{stage.seconds_per_step:.2g}",
-            f"{stage.compile_seconds:.1f} s",
-            f"{stage.flops / 1e6:,.1f}",
-            "–" if memory is None else f"{memory / 1e6:,.1f} MB",
+            f"{1e3 * stage.seconds_per_step:,.3g}",
+            f"{stage.compile_seconds:.0f} s",
+            f"{stage.flops / 1e6:,.3g}",
+            "–" if memory is None else f"{memory / 1e6:,.3g}",
             _time(_times(stage, repeats)),
         )
     return table
