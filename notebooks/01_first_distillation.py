@@ -26,8 +26,8 @@ if importlib.util.find_spec("jaxdd") is None:  # on Colab
     subprocess.run([sys.executable, "-m", "pip", "install", "-q", "jaxdd"], check=True)
 
 # %%
+# %matplotlib inline
 import jax
-import matplotlib.pyplot as plt
 import numpy as np
 
 import jaxdd
@@ -53,7 +53,6 @@ small = jaxdd.distill(
     *train, method="dm", ipc=1, test=test, steps=20 if SHORT else 300, progress=False
 )
 figures.grid(summary.images(small), np.asarray(small.synthetic.target))
-plt.show()
 
 # %% [markdown]
 # ## What is it worth?
@@ -100,7 +99,6 @@ for _ in range(5 if SHORT else 100):
     losses.append(float(metrics["loss"]))
 
 figures.curves([np.array(losses)], "loss")
-plt.show()
 
 # %% [markdown]
 # `distiller.gradient` gives the gradient before the optimiser, for those who study it.
@@ -136,7 +134,6 @@ imitation = jaxdd.distill(
     **(tiny if SHORT else {}),
 )
 figures.grid(summary.images(imitation))
-plt.show()
 
 # %%
 for row in imitation.meta.rows:

@@ -1,5 +1,6 @@
 """The notebooks run from top to bottom in their short mode, and their pairs agree."""
 
+import json
 import os
 import subprocess
 import sys
@@ -38,3 +39,11 @@ def test_pair_is_in_step(script: Path) -> None:
     cells = [c.source for c in jupytext.read(script).cells]
     paired = [c.source for c in jupytext.read(script.with_suffix(".ipynb")).cells]
     assert cells == paired
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda p: p.stem)
+def test_stored_notebook_shows_pictures(script: Path) -> None:
+    """A reader sees figures before running anything."""
+    cells = json.loads(script.with_suffix(".ipynb").read_text())["cells"]
+    shown = [o for c in cells for o in c.get("outputs", ()) if "data" in o]
+    assert any("image/png" in o["data"] for o in shown)
