@@ -40,7 +40,6 @@ __all__ = [
     "Key",
     "Method",
     "Metrics",
-    "Mix",
     "Network",
     "Nothing",
     "Objective",
@@ -339,13 +338,6 @@ class Augment(NamedTuple):
 
     sample: Callable[[Key, int], PyTree]
     apply: Callable[[PyTree, Array], Array]
-
-
-class Mix(NamedTuple):
-    """Like `Augment`, for operations that change targets too (mixup, CutMix)."""
-
-    sample: Callable[[Key, int], PyTree]
-    apply: Callable[[PyTree, Array, Array], tuple[Array, Array]]
 
 
 class Drive(Protocol):

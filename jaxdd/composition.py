@@ -1,6 +1,7 @@
 """Joins a decoder, an objective, a pool of networks and an optimiser into a method."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Literal, NamedTuple
 
 import jax
@@ -38,6 +39,13 @@ class _Keys(NamedTuple):
     update: Key
 
 
+class _Parts(NamedTuple):
+    decoder: Decoder
+    objective: Objective
+    pool: Pool
+    outer: optax.GradientTransformation
+
+
 def compose(
     decoder: Decoder,
     objective: Objective,
@@ -70,6 +78,11 @@ def compose(
       The distiller; its `gradient` is None for per-class updates.
     """
 
+    if update not in ("joint", "per_class"):
+        raise InputError(f"update={update!r}: choose 'joint' or 'per_class'")
+    parts = _Parts(decoder, objective, pool, outer)
+    move = _move_jointly if update == "joint" else _move_by_class
+
     def init(key: Key, corpus: Corpus, assets: Assets) -> State:
         key_params, key_pool, key_run = jax.random.split(key, 3)
         params = decoder.init(key_params, corpus, assets)
@@ -82,62 +95,10 @@ def compose(
             pool=pool.init(key_pool, assets, synthetic),
         )
 
-    def loss(
-        params: PyTree,
-        batch: Batch,
-        variables: Variables,
-        assets: Assets,
-        keys: _Keys,
-        rows: Array | None = None,
-    ) -> tuple[Array, Metrics]:
-        synthetic = decoder.decode(params, assets, keys.decode, rows)
-        return objective(synthetic, batch, variables, assets, keys.objective)
-
-    def apply(params: PyTree, opt: PyTree, grads: PyTree) -> tuple[PyTree, PyTree]:
-        updates, opt = outer.update(grads, opt, params)
-        return decoder.project(optax.apply_updates(params, updates)), opt
-
-    def gradient(state: State, batch: Batch, assets: Assets) -> tuple[PyTree, Metrics]:
-        keys = _step_keys(state)
-        _, variables = pool.draw(keys.draw, state.pool, assets)
-        return jax.grad(loss, has_aux=True)(
-            state.params, batch, variables, assets, keys
-        )
-
-    def move_jointly(
-        state: State, batch: Batch, variables: Variables, assets: Assets
-    ) -> tuple[PyTree, PyTree, Metrics]:
-        grads, metrics = jax.grad(loss, has_aux=True)(
-            state.params, batch, variables, assets, _step_keys(state)
-        )
-        return *apply(state.params, state.opt, grads), metrics
-
-    def move_by_class(
-        state: State, batch: Batch, variables: Variables, assets: Assets
-    ) -> tuple[PyTree, PyTree, Metrics]:
-        keys, classes = _step_keys(state), batch.image.shape[0]
-        ipc = _set_size(decoder, state.params, assets, keys.decode) // classes
-
-        def one(carry: tuple, entry: tuple) -> tuple[tuple, Metrics]:
-            (params, opt), (c, part) = carry, entry
-            part = jax.tree.map(lambda leaf: leaf[None], part)
-            own = keys._replace(objective=jax.random.fold_in(keys.objective, c))
-            grads, metrics = jax.grad(loss, has_aux=True)(
-                params, part, variables, assets, own, c * ipc + jnp.arange(ipc)
-            )
-            return apply(params, opt, grads), metrics
-
-        (params, opt), metrics = jax.lax.scan(
-            one, (state.params, state.opt), (jnp.arange(classes), batch)
-        )
-        return params, opt, jax.tree.map(lambda leaf: jnp.sum(leaf, 0), metrics)
-
-    move = move_jointly if update == "joint" else move_by_class
-
     def step(state: State, batch: Batch, assets: Assets) -> tuple[State, Metrics]:
         keys = _step_keys(state)
         index, variables = pool.draw(keys.draw, state.pool, assets)
-        params, opt, metrics = move(state, batch, variables, assets)
+        params, opt, metrics = move(parts, state, batch, variables, assets)
         synthetic = decoder.decode(params, assets, keys.decode)
         new = State(
             step=state.step + 1,
@@ -160,18 +121,81 @@ def compose(
             state.step, state.key, state.params, state.opt, pool_state, state.memory
         )
 
-    if update not in ("joint", "per_class"):
-        raise InputError(f"update={update!r}: choose 'joint' or 'per_class'")
     return Distiller(
         init=init,
         step=step,
         export=export,
         feed=feed,
         needs=needs,
-        gradient=gradient if update == "joint" else None,
+        gradient=partial(_gradient, parts) if update == "joint" else None,
         warm=warm if pool.warm is not None else None,
         warm_steps=pool.warm_steps,
     )
+
+
+def _loss(
+    params: PyTree,
+    parts: _Parts,
+    batch: Batch,
+    variables: Variables,
+    assets: Assets,
+    keys: _Keys,
+    rows: Array | None = None,
+) -> tuple[Array, Metrics]:
+    """The objective of the decoded set, or of some of its rows."""
+    synthetic = parts.decoder.decode(params, assets, keys.decode, rows)
+    return parts.objective(synthetic, batch, variables, assets, keys.objective)
+
+
+_loss_gradient = jax.grad(_loss, has_aux=True)
+
+
+def _gradient(
+    parts: _Parts, state: State, batch: Batch, assets: Assets
+) -> tuple[PyTree, Metrics]:
+    """The outer gradient before the optimiser."""
+    keys = _step_keys(state)
+    _, variables = parts.pool.draw(keys.draw, state.pool, assets)
+    return _loss_gradient(state.params, parts, batch, variables, assets, keys)
+
+
+def _move_jointly(
+    parts: _Parts, state: State, batch: Batch, variables: Variables, assets: Assets
+) -> tuple[PyTree, PyTree, Metrics]:
+    """One optimiser step on the whole set: parameters, optimiser state, metrics."""
+    keys = _step_keys(state)
+    grads, metrics = _loss_gradient(state.params, parts, batch, variables, assets, keys)
+    return *_apply(parts, state.params, state.opt, grads), metrics
+
+
+def _move_by_class(
+    parts: _Parts, state: State, batch: Batch, variables: Variables, assets: Assets
+) -> tuple[PyTree, PyTree, Metrics]:
+    """One optimiser step per class in turn; metrics are summed over the classes."""
+    keys, classes = _step_keys(state), batch.image.shape[0]
+    ipc = _set_size(parts.decoder, state.params, assets, keys.decode) // classes
+
+    def one(carry: tuple, entry: tuple) -> tuple[tuple, Metrics]:
+        (params, opt), (c, part) = carry, entry
+        part = jax.tree.map(lambda leaf: leaf[None], part)
+        own = keys._replace(objective=jax.random.fold_in(keys.objective, c))
+        rows = c * ipc + jnp.arange(ipc)
+        grads, metrics = _loss_gradient(
+            params, parts, part, variables, assets, own, rows
+        )
+        return _apply(parts, params, opt, grads), metrics
+
+    (params, opt), metrics = jax.lax.scan(
+        one, (state.params, state.opt), (jnp.arange(classes), batch)
+    )
+    return params, opt, jax.tree.map(lambda leaf: jnp.sum(leaf, 0), metrics)
+
+
+def _apply(
+    parts: _Parts, params: PyTree, opt: PyTree, grads: PyTree
+) -> tuple[PyTree, PyTree]:
+    updates, opt = parts.outer.update(grads, opt, params)
+    return parts.decoder.project(optax.apply_updates(params, updates)), opt
 
 
 def _step_keys(state: State) -> _Keys:

@@ -6,7 +6,7 @@ import jax
 
 from jaxdd.base import Array, PyTree
 
-__all__ = ["size_in_bytes", "take", "where", "write"]
+__all__ = ["size_in_bytes", "take", "write"]
 
 
 def take(tree: PyTree, index: Array) -> PyTree:
@@ -17,11 +17,6 @@ def take(tree: PyTree, index: Array) -> PyTree:
 def write(tree: PyTree, index: Array, row: PyTree) -> PyTree:
     """The tree with `row` written at `index` of every leaf's first axis."""
     return jax.tree.map(lambda leaf, new: leaf.at[index].set(new), tree, row)
-
-
-def where(condition: Array, yes: PyTree, no: PyTree) -> PyTree:
-    """Leaf-wise selection by a scalar condition."""
-    return jax.tree.map(lambda a, b: jax.numpy.where(condition, a, b), yes, no)
 
 
 def size_in_bytes(tree: Any) -> int:

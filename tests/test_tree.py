@@ -17,12 +17,6 @@ def test_take_and_write_are_inverse() -> None:
     np.testing.assert_array_equal(changed["b"], [0, 1, 1])
 
 
-def test_where_selects_whole_trees() -> None:
-    yes, no = {"a": jnp.ones(2)}, {"a": jnp.zeros(2)}
-    assert tree.where(jnp.bool_(True), yes, no)["a"].sum() == 2
-    assert tree.where(jnp.bool_(False), yes, no)["a"].sum() == 0
-
-
 def test_size_in_bytes_counts_abstract_leaves() -> None:
     shapes = jax.eval_shape(
         lambda: {"a": jnp.zeros((2, 3)), "b": jnp.zeros(4, jnp.int8)}

@@ -156,6 +156,7 @@ def package(plan: Plan, assets: Assets, synthetic: Synthetic, seed: int) -> Dist
         preset=config.preset,
         config=identity(config),
         config_hash=run_hash(config),
+        input_space=getattr(config.distill, "init_space", "whitened"),
         seed=seed,
         versions=environment.versions(),
     )
