@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -224,6 +225,15 @@ def test_signal_finishes_the_chunk_and_saves(tmp_path, expected, number) -> None
         )
 
 
+@pytest.fixture
+def heeds_interrupts() -> Iterator[None]:
+    """A process started in the background may have been told to ignore SIGINT."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("heeds_interrupts")
 def test_second_signal_stops_at_once() -> None:
     with signals() as stop:
         os.kill(os.getpid(), signal.SIGINT)
