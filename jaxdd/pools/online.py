@@ -60,14 +60,9 @@ def online(
         it at `max_age`, as KRR-ST's code does, so that the pool ends untrained.
 
     Raises:
-      InputError: size below 1 or negative max_age.
+      InputError: size below 1, negative max_age or an unknown reset.
     """
-    if size < 1 or max_age < 0:
-        raise InputError(
-            f"pool={size}, max_age={max_age}: the pool needs at least one network "
-            "and a non-negative age"
-        )
-
+    _check(size, max_age, reset)
     fit = fit_step(network, optimiser, supervised(loss))
 
     def fresh(key: Key) -> tuple[Variables, PyTree]:
@@ -123,6 +118,14 @@ def online(
 
         return jax.lax.map(one, pool)
 
+    return Pool(init, draw, update, warm, max(max_age - 1, 0))
+
+
+def _check(size: int, max_age: int, reset: str) -> None:
+    if size < 1 or max_age < 0:
+        raise InputError(
+            f"pool={size}, max_age={max_age}: the pool needs at least one network "
+            "and a non-negative age"
+        )
     if reset not in ("paper", "as_released"):
         raise InputError(f"pool_reset={reset!r}: choose 'paper' or 'as_released'")
-    return Pool(init, draw, update, warm, max(max_age - 1, 0))
