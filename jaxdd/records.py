@@ -72,9 +72,15 @@ class OptimiserSpec:
     final: float = 0.0
     """Fraction of the learning rate at the end (linear, cosine)."""
     warmup: int = 0
-    """Steps of linear warm-up from zero."""
+    """Steps of linear warm-up."""
+    warmup_start: float = 0.0
+    """Learning rate at the first of them."""
     clip_norm: float = 0.0
     """Clip each leaf's gradient to this norm; 0 = off."""
+    trust: float = 0.02
+    """lars: ratio of the step's norm to the weights' norm (eta)."""
+    clip_trust: bool = True
+    """lars: never step further than plain SGD would."""
 
 
 @dataclass(frozen=True)
@@ -101,8 +107,14 @@ class AugmentSpec:
     """Probability that the four colour operations above are applied to an image."""
     grayscale: float = 0.0
     """Probability."""
+    blur: float = 0.0
+    """Probability of a Gaussian blur, of the first view where two views are made."""
+    blur_second: float = 0.0
+    """Probability, for the second view."""
     solarize: float = 0.0
     """Probability, for the second view only where two views are made."""
+    solarize_first: float = 0.0
+    """Probability, for the first view or where only one is made."""
 
 
 @dataclass(frozen=True)
@@ -148,9 +160,32 @@ class Teacher:
     projector: tuple[int, ...] = (2048, 2048, 2048)
     """Widths of the projector behind the representation; () = the loss acts on the
     representation itself."""
+    projector_norm: bool = True
+    """Batch norm in its hidden layers."""
+    objective: Literal["barlow", "simclr", "vicreg", "byol"] = "barlow"
+    """The loss between two views, which decides what of the following is read."""
     redundancy: float = 0.0051
-    """Weight of the off-diagonal terms (lambda of Barlow Twins)."""
+    """barlow: weight of the off-diagonal terms (lambda)."""
     loss_scale: float = 0.1
+    """barlow: of the whole loss."""
+    temperature: float = 0.2
+    """simclr: divides the cosines."""
+    invariance: float = 25.0
+    """vicreg: weight of the squared difference of the views."""
+    variance: float = 25.0
+    """vicreg: weight of the hinge on the deviations, summed over the views; the
+    published program averages over them, which is half of this weight."""
+    covariance: float = 1.0
+    """vicreg: weight of the squared covariances."""
+    predictor: tuple[int, ...] = (4096, 256)
+    """byol: widths of the predictor behind the projector; the last is the width of
+    what it predicts."""
+    target_decay: float = 0.99
+    """byol: decay of the averaged network that is predicted, at the first step; it
+    rises to 1 along a cosine."""
+    standardise: bool = False
+    """Shift and scale each number of the representation to mean 0 and deviation 1 over
+    the training images."""
     recipe: Recipe = Recipe()
     seed: int = 0
 
@@ -172,10 +207,21 @@ class DataSpec:
     """Which data, and how it is brought to the shape a method sees."""
 
     name: str = "digits"
-    """digits (embedded), mnist, or npz for any .npz given with dir."""
+    """A data set by name (`jaxdd.data.catalogue` lists them), or: folder, any folder or
+    archive of images given with dir; npz, any .npz given with dir; tfds:NAME."""
     dir: Path | None = None
-    """Folder that holds the data, or an .npz file with x_train y_train x_test y_test.
-    Default: the environment variable JAXDD_DATA."""
+    """Folder that holds the data set's files, or the file itself. Default: the
+    environment variable JAXDD_DATA; what is not there is downloaded if it can be."""
+    resize: int | None = None
+    """Bring every image to a square of this many pixels a side."""
+    resize_mode: Literal["crop", "stretch"] = "crop"
+    """crop: scale the shorter side, keep the centre; stretch: ignore the aspect."""
+    test_share: float = 0.2
+    """Share of each class held out where a folder has no test images."""
+    split_seed: int = 0
+    """Of that choice."""
+    skip_bad: bool = False
+    """Leave out images that do not decode, and list them, instead of stopping."""
     train_limit: int | None = None
     """Keep a seeded, class-balanced subset of this many training images."""
     test_limit: int | None = None
@@ -202,17 +248,25 @@ class Protocol:
     probe: Recipe = Recipe(
         steps=500, batch=512, optimiser=OptimiserSpec("sgd", 0.2, schedule="cosine")
     )
-    """Linear probe on frozen features (representation sets)."""
+    """Linear probe on frozen features; 0 steps leave it out."""
     fine_tune: Recipe = Recipe(
         steps=500,
         batch=256,
         optimiser=OptimiserSpec("sgd", 0.01, 0.9, 5e-4, schedule="cosine"),
     )
-    """Training of all weights with a fresh head (representation sets)."""
+    """Training of all weights with a fresh head; 0 steps leave it out."""
     neighbours: int = 5
     """k of the k-nearest-neighbour classifier (representation sets)."""
     full: bool = True
     """Also train on the whole training set (representation sets)."""
+    target: tuple[str, ...] = ()
+    """Data sets by name on which the students are measured too (transfer): probe,
+    k-NN and fine-tuning there, at the image size of the set."""
+    target_dir: Path | None = None
+    """Where they lie; default: as the data set's own."""
+    target_train_limit: int | None = None
+    """Seeded, class-balanced subset of each target's training images."""
+    target_test_limit: int | None = None
 
 
 @dataclass(frozen=True)
