@@ -3,14 +3,25 @@
 All of them compute in at least float32, whatever the precision of the networks.
 """
 
+import jax
 import jax.numpy as jnp
 import optax
 
 from jaxdd.base import Array
 
-__all__ = ["barlow_twins", "cross_entropy", "mean_squared_error", "weighted_mean"]
+__all__ = [
+    "barlow_twins",
+    "byol",
+    "cross_entropy",
+    "mean_squared_error",
+    "nt_xent",
+    "vicreg",
+    "weighted_mean",
+]
 
 _VARIANCE_FLOOR = 1e-5  # epsilon of the batch standardisation, as in batch norm
+_DEVIATION_FLOOR = 1e-4  # epsilon under VICReg's square root
+_NORM_FLOOR = 1e-12  # least norm that is divided by
 
 
 def weighted_mean(value: Array, weight: Array | None = None) -> Array:
@@ -91,6 +102,88 @@ def barlow_twins(
         redundancy * correlation**2,
     )
     return scale * jnp.sum(terms)
+
+
+def nt_xent(first: Array, second: Array, *, temperature: float = 0.2) -> Array:
+    """Normalised cross-entropy of finding each view's partner among all others.
+
+    With u the 2n rows of both views at unit length, row i with partner p(i):
+    mean_i of -log(exp(u_i.u_p(i) / T) / sum_{j != i} exp(u_i.u_j / T)). Unlike
+    `optax.losses.ntxent`, which forms [2n,2n,d], it takes memory for [2n,2n].
+
+    Args:
+      first: [n,d], projections of one view.
+      second: [n,d], of the other view of the same images.
+      temperature: T.
+
+    Returns:
+      Scalar; 0 for a single pair, log(2n-1) where all rows are equal (Chen et al.
+      2020, "SimCLR", arXiv 2002.05709, equation 1).
+    """
+    rows = first.shape[0]
+    unit = _unit(jnp.concatenate([_wide(first), _wide(second)]))
+    cosine = jnp.matmul(unit, unit.T, precision="highest")
+    others = jnp.where(jnp.eye(2 * rows, dtype=bool), -jnp.inf, cosine / temperature)
+    return cross_entropy(others, jnp.roll(jnp.arange(2 * rows), rows))
+
+
+def vicreg(
+    first: Array,
+    second: Array,
+    *,
+    invariance: float = 25.0,
+    variance: float = 25.0,
+    covariance: float = 1.0,
+) -> Array:
+    """Equal views whose dimensions vary and do not covary.
+
+    invariance * mean((z - z')^2) + variance * sum_views mean_j max(0, 1 -
+    sqrt(Var_j + 1e-4)) + covariance * sum_views sum_{i != j} Cov_ij^2 / d, with
+    variances and covariances over n - 1.
+
+    Args:
+      first: [n,d], projections of one view, n at least 2.
+      second: [n,d], of the other view of the same images.
+      invariance: weight of the difference.
+      variance: weight of the hinge on the deviations. The authors' program halves the
+        sum over the views; half the weight says the same.
+      covariance: weight of the covariances.
+
+    Returns:
+      Scalar (Bardes et al. 2022, "VICReg", arXiv 2105.04906, equations 1 to 6).
+    """
+    views = _wide(first), _wide(second)
+    value = invariance * mean_squared_error(*views)
+    for z in views:
+        centred = z - jnp.mean(z, axis=0, keepdims=True)
+        spread = jnp.sum(centred**2, axis=0) / (z.shape[0] - 1)
+        hinge = jnp.maximum(0.0, 1.0 - jnp.sqrt(spread + _DEVIATION_FLOOR))
+        moments = jnp.matmul(centred.T, centred, precision="highest")
+        moments = moments / (z.shape[0] - 1)
+        off = jnp.where(jnp.eye(z.shape[1], dtype=bool), 0.0, moments**2)
+        value += variance * jnp.mean(hinge) + covariance * jnp.sum(off) / z.shape[1]
+    return value
+
+
+def byol(prediction: Array, target: Array) -> Array:
+    """Mean over rows of 2 - 2 cos(prediction, target), without gradient to `target`.
+
+    Args:
+      prediction: [n,d], of the trained network with its predictor, on one view.
+      target: [n,d], of the averaged network on the other view.
+
+    Returns:
+      Scalar in [0, 4]; the whole loss is the sum over both directions (Grill et al.
+      2020, "BYOL", arXiv 2006.07733, equation 2).
+    """
+    unit = _unit(_wide(prediction)), _unit(jax.lax.stop_gradient(_wide(target)))
+    return jnp.mean(2.0 - 2.0 * jnp.sum(unit[0] * unit[1], axis=-1))
+
+
+def _unit(z: Array) -> Array:
+    """Rows at length one; a row of zeros stays zero, with a finite derivative."""
+    square = jnp.sum(z**2, axis=-1, keepdims=True)
+    return z / jnp.sqrt(jnp.maximum(square, _NORM_FLOOR**2))
 
 
 def _standardise(z: Array) -> Array:
