@@ -15,7 +15,15 @@ from jaxdd.records import OptimiserSpec
 
 __all__ = ["build", "clip_leaves", "scale_by_clipped_trust", "schedule"]
 
-_TRUST = 0.02  # eta of solo-learn's CIFAR recipes
+_NOT_NEGATIVE = (
+    "learning_rate",
+    "momentum",
+    "weight_decay",
+    "final",
+    "warmup_start",
+    "clip_norm",
+    "trust",
+)
 _NORM_FLOOR = 1e-6  # PyTorch's clip_grad_norm_ adds it to the norm
 _TRUST_FLOOR = 1e-8
 
@@ -44,8 +52,8 @@ def build(spec: OptimiserSpec, num_steps: int) -> optax.GradientTransformation:
 def schedule(spec: OptimiserSpec, num_steps: int) -> optax.Schedule:
     """The learning rate as a function of the step.
 
-    A linear warm-up from zero, then the decay over the remaining steps: it reaches
-    `final` times the rate at step `num_steps`, one after the last.
+    A linear warm-up from `warmup_start`, then the decay over the remaining steps: it
+    reaches `final` times the rate at step `num_steps`, one after the last.
     """
     rate, rest = spec.learning_rate, max(num_steps - spec.warmup, 1)
     if spec.schedule == "linear":
@@ -59,7 +67,7 @@ def schedule(spec: OptimiserSpec, num_steps: int) -> optax.Schedule:
         decay = optax.constant_schedule(rate)
     if spec.warmup == 0:
         return decay
-    warmup = optax.linear_schedule(0.0, rate, spec.warmup)
+    warmup = optax.linear_schedule(spec.warmup_start, rate, spec.warmup)
     return optax.join_schedules([warmup, decay], [spec.warmup])
 
 
@@ -76,19 +84,25 @@ def clip_leaves(max_norm: float) -> optax.GradientTransformation:
 
 
 def scale_by_clipped_trust(
-    rate: optax.Schedule, weight_decay: float, trust: float = _TRUST
+    rate: optax.Schedule,
+    weight_decay: float,
+    trust: float = 0.02,
+    clip: bool = True,
 ) -> optax.GradientTransformation:
     """Layer-wise adaptation of LARS with its clip at the learning rate.
 
     For a leaf p of two or more axes with gradient g:
-    s = trust ||p|| / (||g|| + weight_decay ||p|| + 1e-8), clipped to s / rate <= 1,
-    and the update is min(s / rate, 1) (g + weight_decay p). Leaves of fewer axes
-    (biases, norms), and leaves with p = 0 or g = 0, pass unchanged.
+    s = trust ||p|| / (||g|| + weight_decay ||p|| + 1e-8), and the update is
+    min(s / rate, 1) (g + weight_decay p), or s (g + weight_decay p) without the clip.
+    Leaves of fewer axes (biases, norms), and leaves with p = 0 or g = 0, pass
+    unchanged.
 
     Args:
       rate: the learning rate schedule that multiplies the update afterwards.
       weight_decay: coupled L2.
       trust: eta.
+      clip: never step further than plain SGD would; without it, s and the rate
+        multiply.
 
     Returns:
       The transformation (You et al. 2017, arXiv 1708.03888; the clip is that of the
@@ -111,7 +125,8 @@ def scale_by_clipped_trust(
                 return g
             norm_p, norm_g = jnp.sqrt(jnp.sum(p**2)), jnp.sqrt(jnp.sum(g**2))
             ratio = trust * norm_p / (norm_g + weight_decay * norm_p + _TRUST_FLOOR)
-            ratio = jnp.where(ratio < now, ratio / jnp.where(now > 0, now, 1), 1)
+            if clip:
+                ratio = jnp.where(ratio < now, ratio / jnp.where(now > 0, now, 1), 1)
             scaled = ratio.astype(g.dtype) * (g + weight_decay * p)
             return jnp.where((norm_p > 0) & (norm_g > 0), scaled, g)
 
@@ -135,7 +150,8 @@ def _core(
         coupled = [optax.add_decayed_weights(decay)] if decay else []
         return [*coupled, *momentum, step]
     if spec.name == "lars":
-        return [scale_by_clipped_trust(rate, decay), *momentum, step]
+        trust = scale_by_clipped_trust(rate, decay, spec.trust, spec.clip_trust)
+        return [trust, *momentum, step]
     if spec.name == "adam":
         return [optax.adam(rate)]
     if spec.name == "adamw":
@@ -155,7 +171,7 @@ def _check(spec: OptimiserSpec, num_steps: int) -> None:
                 f"optimiser.{field}={getattr(spec, field)!r}: choose one of "
                 + ", ".join(allowed)
             )
-    for field in ("learning_rate", "momentum", "weight_decay", "final", "clip_norm"):
+    for field in _NOT_NEGATIVE:
         value = getattr(spec, field)
         if not (math.isfinite(value) and value >= 0):
             raise InputError(f"optimiser.{field}={value}: must be finite and >= 0")

@@ -58,10 +58,21 @@ def test_sgd_adds_weight_decay_before_momentum(x64):
         _assert_equal_trees(actual, params)
 
 
-def test_lars_equals_its_formula(x64):
+@pytest.mark.parametrize("clip", [True, False])
+@pytest.mark.parametrize("trust", [0.02, 0.3])
+def test_lars_equals_its_formula(clip, trust, x64):
     gradients = _gradients(5)
     gradients[1]["kernel"] *= 1e-3  # a small gradient: the clip at the rate acts
-    spec = OptimiserSpec("lars", 0.3, 0.9, 1e-4, schedule="cosine", warmup=2)
+    spec = OptimiserSpec(
+        "lars",
+        0.3,
+        0.9,
+        1e-4,
+        schedule="cosine",
+        warmup=2,
+        trust=trust,
+        clip_trust=clip,
+    )
     visited = _run(spec, gradients)
     rate = [float(optimisers.schedule(spec, 5)(jnp.int32(t))) for t in range(5)]
     p, b = PARAMS["kernel"].copy(), PARAMS["bias"].copy()
@@ -69,15 +80,16 @@ def test_lars_equals_its_formula(x64):
     clipped = []
     for lr, gradient, actual in zip(rate, gradients, visited, strict=True):
         g, norm = gradient["kernel"], np.linalg.norm
-        s = 0.02 * norm(p) / (norm(g) + 1e-4 * norm(p) + 1e-8)
+        s = trust * norm(p) / (norm(g) + 1e-4 * norm(p) + 1e-8)
         clipped.append(s >= lr)
-        s = min(s / lr, 1) if lr > 0 else 1
+        if clip:
+            s = min(s / lr, 1) if lr > 0 else 1
         buffer_p = 0.9 * buffer_p + s * (g + 1e-4 * p)
         buffer_b = 0.9 * buffer_b + gradient["bias"]
         p, b = p - lr * buffer_p, b - lr * buffer_b
         _assert_equal_trees(actual, {"kernel": p, "bias": b})
     assert True in clipped[1:]
-    assert False in clipped
+    assert trust > 0.1 or False in clipped
 
 
 def test_lars_passes_zero_weights_and_zero_gradients():
@@ -108,6 +120,12 @@ def test_lars_passes_zero_weights_and_zero_gradients():
         (
             OptimiserSpec(schedule="cosine", learning_rate=0.2, warmup=20),
             {0: 0.0, 10: 0.1, 20: 0.2, 60: 0.1, 100: 0.0},
+        ),
+        (
+            OptimiserSpec(
+                schedule="cosine", learning_rate=0.2, warmup=20, warmup_start=0.02
+            ),
+            {0: 0.02, 10: 0.11, 20: 0.2, 100: 0.0},
         ),
         (
             OptimiserSpec(schedule="step", learning_rate=0.2, warmup=20),
@@ -169,6 +187,8 @@ def test_every_optimiser_descends_under_jit_and_vmap(name):
         ({"learning_rate": math.nan}, "optimiser.learning_rate"),
         ({"name": "adam", "weight_decay": 0.1}, "adamw"),
         ({"warmup": 10}, "optimiser.warmup"),
+        ({"warmup_start": -1e-5}, "optimiser.warmup_start"),
+        ({"trust": math.inf}, "optimiser.trust"),
     ],
 )
 def test_bad_optimiser_settings_are_named(change, named):

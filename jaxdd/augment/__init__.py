@@ -6,6 +6,7 @@ two batches (siamese use). Each family of operations is one module of this packa
 
 import jax
 
+from jaxdd.augment.blur import gaussian_blur
 from jaxdd.augment.colour import colour_jitter, grayscale, solarize
 from jaxdd.augment.geometry import crop, flip, resized_crop, shift_scale
 from jaxdd.augment.noise import additive_noise
@@ -27,7 +28,19 @@ _SWITCHES = (
     "saturation",
     "hue",
     "grayscale",
+    "blur",
+    "blur_second",
     "solarize",
+    "solarize_first",
+)
+_PROBABILITIES = (
+    "min_area",
+    "grayscale",
+    "blur",
+    "blur_second",
+    "solarize",
+    "solarize_first",
+    "jitter_probability",
 )
 
 
@@ -61,18 +74,21 @@ def build(
     spec: AugmentSpec, image_shape: tuple[int, int, int], *, second_view: bool = False
 ) -> Augment:
     """The operations that `spec` switches on, in this order: resized crop, crop, flip,
-    shift and scale, colour jitter, grayscale, solarize, noise.
+    shift and scale, colour jitter, grayscale, blur, solarize, noise.
 
     Args:
       spec: what to do.
       image_shape: (h, w, c) of the images it will be applied to.
-      second_view: also solarize; where one or a first view is made it is left out.
+      second_view: take `blur_second` and `solarize`; one or a first view takes `blur`
+        and `solarize_first`.
 
     Raises:
       InputError: a value is out of range, or a colour operation is asked for on
         images that do not have three channels.
     """
     _check(spec, image_shape)
+    blurred = spec.blur_second if second_view else spec.blur
+    solarized = spec.solarize if second_view else spec.solarize_first
     jitter = (spec.brightness, spec.contrast, spec.saturation, spec.hue)
     table = {
         "resized_crop": spec.min_area and resized_crop(spec.min_area, image_shape),
@@ -82,7 +98,8 @@ def build(
         and shift_scale(spec.shift, spec.scale),
         "colour": any(jitter) and colour_jitter(*jitter, spec.jitter_probability),
         "grayscale": spec.grayscale and grayscale(spec.grayscale),
-        "solarize": second_view and spec.solarize and solarize(spec.solarize),
+        "blur": blurred and gaussian_blur(blurred, image_shape),
+        "solarize": solarized and solarize(solarized),
         "noise": spec.noise and additive_noise(spec.noise, image_shape),
     }
     return chain({name: op for name, op in table.items() if op})
@@ -94,7 +111,7 @@ def _check(spec: AugmentSpec, image_shape: tuple[int, int, int]) -> None:
     for name in _SWITCHES:
         if getattr(spec, name) < 0:
             raise InputError(f"augment.{name}={getattr(spec, name)}: must be >= 0")
-    for name in ("min_area", "grayscale", "solarize", "jitter_probability"):
+    for name in _PROBABILITIES:
         if getattr(spec, name) > 1:
             raise InputError(f"augment.{name}={getattr(spec, name)}: must be in [0, 1]")
     if spec.hue > 0.5:

@@ -18,9 +18,10 @@ SPECS = {
     "noise": AugmentSpec(noise=0.1),
     "colour": AugmentSpec(brightness=0.4, contrast=0.4, saturation=0.4, hue=0.1),
     "grayscale": AugmentSpec(grayscale=0.5),
+    "blur": AugmentSpec(blur_second=0.5),
     "solarize": AugmentSpec(solarize=0.5),
 }
-LINEAR = ("crop", "flip", "shift_scale", "resized_crop", "grayscale")
+LINEAR = ("crop", "flip", "shift_scale", "resized_crop", "grayscale", "blur")
 
 
 def _build(name: str) -> augment.Augment:
@@ -80,8 +81,19 @@ def test_operations_run_in_the_order_of_the_chain(image, key):
     np.testing.assert_allclose(op.apply(op.sample(key, 1), image), 2 * (image + 1))
 
 
-def test_solarize_is_for_second_views_only(image, key):
-    op = augment.build(AugmentSpec(solarize=1.0), SHAPE)
+@pytest.mark.parametrize(
+    ("spec", "second_view"),
+    [
+        (AugmentSpec(solarize=1.0), True),
+        (AugmentSpec(solarize_first=1.0), False),
+        (AugmentSpec(blur_second=1.0), True),
+        (AugmentSpec(blur=1.0), False),
+    ],
+)
+def test_blur_and_solarize_act_on_their_own_view(spec, second_view, image, key):
+    op = augment.build(spec, SHAPE, second_view=second_view)
+    assert float(jnp.abs(op.apply(op.sample(key, 5), image) - image).max()) > 0.05
+    op = augment.build(spec, SHAPE, second_view=not second_view)
     np.testing.assert_array_equal(op.apply(op.sample(key, 5), image), image)
 
 
@@ -92,6 +104,8 @@ def test_solarize_is_for_second_views_only(image, key):
         (AugmentSpec(crop=6), SHAPE, "crop"),
         (AugmentSpec(min_area=1.5), SHAPE, "min_area"),
         (AugmentSpec(hue=0.7), SHAPE, "hue"),
+        (AugmentSpec(blur=1.1), SHAPE, "blur"),
+        (AugmentSpec(solarize_first=-0.1), SHAPE, "solarize_first"),
         (AugmentSpec(grayscale=0.5), (6, 6, 1), "grayscale"),
         (AugmentSpec(saturation=0.5), (6, 6, 1), "saturation"),
     ],
