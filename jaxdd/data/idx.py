@@ -17,7 +17,10 @@ from jaxdd.base import InputError
 from jaxdd.data.source import Arrays, Progress
 from jaxdd.records import DataSpec
 
-__all__ = ["read", "siblings"]
+__all__ = ["BESIDE", "read"]
+
+BESIDE = ("train-labels[-.]idx1-ubyte*", "t10k-*[-.]idx?-ubyte*")
+"""What `read` opens beside the training images (`Form.beside`)."""
 
 _PARTS = {  # array -> file, number of dimensions
     "x_train": ("train-images", 3),
@@ -50,7 +53,9 @@ def read(path: Path, spec: DataSpec, progress: Progress) -> Arrays:
       InputError: a file is missing, damaged, of another length than it says, or does
         not belong to the others.
     """
-    paths = dict(zip(_PARTS, (Path(path), *siblings(path)), strict=True))
+    path = Path(path)
+    others = list(_PARTS)[1:]
+    paths = {"x_train": path, **{n: _beside(path, *_PARTS[n]) for n in others}}
     arrays = {}
     with progress(f"{spec.name}: idx files", len(_PARTS), "file") as advance:
         for name, (_, rank) in _PARTS.items():
@@ -60,15 +65,6 @@ def read(path: Path, spec: DataSpec, progress: Progress) -> Arrays:
         _check_split(arrays, split, paths)
     _check_identity(arrays["y_train"], paths["y_train"], spec.name)
     return arrays
-
-
-def siblings(path: Path) -> tuple[Path, ...]:
-    """The three other files: train labels, test images, test labels.
-
-    Raises:
-      InputError: one of them is missing.
-    """
-    return tuple(_beside(Path(path), *part) for part in list(_PARTS.values())[1:])
 
 
 def _beside(path: Path, stem: str, rank: int) -> Path:
