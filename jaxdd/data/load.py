@@ -1,125 +1,87 @@
-"""Finds a data set by name. One row of `SOURCES` is all that a data set needs."""
+"""From a data set's name to arrays on the device; what was decoded once is kept."""
 
-import difflib
-import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
-
-import numpy as np
 
 from jaxdd import files
 from jaxdd.base import Dataset, InputError
-from jaxdd.data import digits, npz
+from jaxdd.data import digits
+from jaxdd.data.archive import fingerprint
 from jaxdd.data.cache import cached
 from jaxdd.data.check import check_split
 from jaxdd.data.corpus import dataset_from_arrays
+from jaxdd.data.images import resize_all
+from jaxdd.data.locate import Found, locate
+from jaxdd.data.source import Arrays, Progress, silent
 from jaxdd.records import DataSpec
 
-__all__ = ["SOURCES", "Source", "load"]
+__all__ = ["load"]
 
-_FORMAT = "1"  # of the cache: change it when decoding changes
-_TEN = tuple("0123456789")
-
-
-class Source(NamedTuple):
-    """Where a data set comes from.
-
-    `file` is its file inside the data folder: None where it is embedded, "" where the
-    user names it. `read` and `fingerprint` (a hash of the content) take its path, or
-    nothing where it is embedded.
-    """
-
-    read: Callable[..., dict[str, np.ndarray]]
-    file: str | None
-    class_names: tuple[str, ...] = ()
-    fingerprint: Callable[..., str] = files.hash_file
+_FORMAT = "2"  # of the cache: change it when decoding changes
 
 
-SOURCES = {
-    "digits": Source(digits.read, None, _TEN, digits.fingerprint),
-    "mnist": Source(npz.read, "mnist.npz", _TEN),
-    "npz": Source(npz.read, ""),
-}
-
-
-def load(spec: DataSpec, *, cache: Path | None = None) -> Dataset:
+def load(
+    spec: DataSpec,
+    *,
+    cache: Path | None = None,
+    progress: Progress = silent,
+    announce: Callable[[str], None] = lambda line: None,
+) -> Dataset:
     """Reads a data set, brings it to shape and puts it on the device.
 
     Args:
       spec: names it. A `dir` that is an .npz file is read whatever the name says.
-      cache: folder for decoded arrays, or None.
+      cache: folder for downloads and decoded arrays, or None.
+      progress: shows downloads and decoding.
+      announce: told what the user must know, such as images that were left out.
 
     Raises:
-      InputError: the name is unknown, the file is missing, damaged or incomplete, or
-        the arrays are not as `dataset_from_arrays` wants them.
+      InputError: the name is unknown, files are missing, damaged or incomplete, or the
+        arrays are not as `dataset_from_arrays` wants them.
     """
-    if spec.name not in SOURCES:
-        near = difflib.get_close_matches(spec.name, SOURCES, n=1, cutoff=0.4)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise InputError(
-            f"data.name {spec.name!r} is unknown.{hint} Known: {', '.join(SOURCES)}"
-        )
-    name, source = spec.name, SOURCES[spec.name]
-    path = _find(spec, source)
-    if path is not None and path.name != source.file:
-        name, source = path.stem, SOURCES["npz"]
-    arrays = _read(source, path, name, cache)
-    return dataset_from_arrays(
-        (arrays["x_train"], arrays["y_train"]),
-        (arrays["x_test"], arrays["y_test"]),
-        spec,
-        name,
-        class_names=source.class_names,
-    )
-
-
-def _find(spec: DataSpec, source: Source) -> Path | None:
-    """The file to read; None for embedded data."""
-    given = spec.dir
-    if given is None and source.file is not None:
-        given = os.environ.get("JAXDD_DATA") or None
-        if given is None:
-            raise InputError(
-                f"data set {spec.name!r} is read from a file: give --data.dir, or set "
-                f"the environment variable JAXDD_DATA, to {_wanted(source)}"
-            )
-    if given is None:
-        return None
-    path = Path(given).expanduser()
-    if path.suffix != ".npz":
-        if source.file is None:
-            return None
-        path = path / source.file
-    if not path.is_file():
-        raise InputError(
-            f"data.dir (or JAXDD_DATA): no file {path}; give {_wanted(source)}"
-        )
-    return path
-
-
-def _wanted(source: Source) -> str:
-    folder = f"the folder that holds {source.file} or " if source.file else ""
-    return f"{folder}the path of an .npz file with {' '.join(npz.ARRAYS)}"
+    if spec.resize is not None and spec.resize < 1:
+        raise InputError(f"data.resize is {spec.resize}; it must be at least 1 pixel")
+    found = locate(spec, cache, progress)
+    arrays = _read(found, spec, cache, progress)
+    for note in arrays.get("notes", ()):
+        announce(str(note))
+    names = tuple(map(str, arrays.get("class_names", ()))) or found.class_names
+    train = (arrays["x_train"], arrays.get("y_train"))
+    test = (arrays["x_test"], arrays.get("y_test")) if "x_test" in arrays else None
+    return dataset_from_arrays(train, test, spec, found.name, class_names=names)
 
 
 def _read(
-    source: Source, path: Path | None, name: str, cache: Path | None
-) -> dict[str, np.ndarray]:
-    """The four arrays, checked, as uint8 and int32."""
+    found: Found, spec: DataSpec, cache: Path | None, progress: Progress
+) -> Arrays:
+    """The arrays, checked, as uint8 and int32, resized; from the cache if possible."""
 
-    where = () if path is None else (path,)
-
-    def decode() -> dict[str, np.ndarray]:
-        arrays = source.read(*where)
-        checked = {}
+    def decode() -> Arrays:
+        arrays = found.form.read(found.path, spec, progress)  # type: ignore[arg-type]
         for split in ("train", "test"):
-            image, label = arrays[f"x_{split}"], arrays[f"y_{split}"]
-            pair = check_split(image, label, f"{name}: {split}")
-            checked.update(zip((f"x_{split}", f"y_{split}"), pair, strict=True))
-        return checked
+            pair = (arrays.get(f"x_{split}"), arrays.get(f"y_{split}"))
+            if pair[0] is not None:
+                image, label = check_split(*pair, f"{found.name}: {split}")
+                arrays |= {f"x_{split}": image}
+                arrays |= {} if label is None else {f"y_{split}": label}
+        return arrays if found.form.resized else resize_all(arrays, spec)
 
     if cache is None:
         return decode()
-    content = source.fingerprint(*where)
-    return cached(cache, files.sha256(_FORMAT, source.read.__module__, content), decode)
+    return cached(cache, _key(found, spec), decode)
+
+
+def _key(found: Found, spec: DataSpec) -> str:
+    """Names the decoded arrays by their source and by how they were made of it."""
+    made = [spec.resize, spec.resize_mode if spec.resize else ""]
+    if found.form.resized:  # only image folders are split, and have bad images
+        made += [spec.test_share, spec.split_seed, spec.skip_bad]
+    return files.sha256(_FORMAT, found.name, repr(made), *_fingerprints(found))
+
+
+def _fingerprints(found: Found) -> list[str]:
+    path = found.path
+    if path is None:
+        return [digits.fingerprint()]
+    others = [other for glob in found.form.beside for other in path.parent.glob(glob)]
+    return [fingerprint(place) for place in (path, *sorted(others))]

@@ -25,6 +25,7 @@ from jaxdd.run import report as reports
 from jaxdd.run.config import RunConfig, cache_folder, run_hash, workdir_of
 from jaxdd.run.loop import Loop
 from jaxdd.run.plan import Plan, distil, make_plan, package, seeds_of
+from jaxdd.run.progress import data_bars
 from jaxdd.run.report import RunReport
 
 __all__ = ["assets_of", "evaluation_seeds", "run"]
@@ -73,7 +74,10 @@ def run(
     cache = cache_folder(config)
     if dataset is None:
         with clock.stage("data"):
-            dataset = load(config.data, cache=cache / "data")
+            bars = data_bars(config.run.progress)
+            dataset = load(
+                config.data, cache=cache / "data", progress=bars, announce=announce
+            )
     announce(_described(dataset))
     plan = make_plan(config, dataset)
     workdir.claim(folder, config, dataset)

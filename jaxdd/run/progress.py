@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
-__all__ = ["Bar", "progress_bar"]
+from jaxdd.data.source import Progress
+
+__all__ = ["Bar", "data_bars", "progress_bar"]
 
 
 class Bar:
@@ -41,10 +43,7 @@ def progress_bar(stage: str, first: int, total: int, shown: bool) -> Iterator[Ba
       total: steps in all.
       shown: False draws nothing.
     """
-    with warnings.catch_warnings():  # a notebook without widgets gets the text bar
-        warnings.simplefilter("ignore")
-        from tqdm.auto import tqdm
-    with tqdm(
+    with _tqdm()(
         desc=stage,
         initial=first,
         total=total,
@@ -55,3 +54,29 @@ def progress_bar(stage: str, first: int, total: int, shown: bool) -> Iterator[Ba
     ) as bar:
         bar.set_postfix_str("compiling")
         yield Bar(bar)
+
+
+def data_bars(shown: bool) -> Progress:
+    """Bars for downloads and decoding; `shown` False draws nothing."""
+
+    @contextlib.contextmanager
+    def bar(what: str, total: int, unit: str) -> Iterator[Callable[[int], object]]:
+        with _tqdm()(
+            desc=what,
+            total=total or None,
+            unit=unit,
+            unit_scale=unit == "B",
+            disable=not shown,
+            leave=False,
+            dynamic_ncols=True,
+        ) as drawn:
+            yield drawn.update
+
+    return bar
+
+
+def _tqdm() -> Any:
+    with warnings.catch_warnings():  # a notebook without widgets gets the text bar
+        warnings.simplefilter("ignore")
+        from tqdm.auto import tqdm
+    return tqdm

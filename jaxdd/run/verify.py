@@ -17,6 +17,7 @@ from jaxdd.run import console, workdir
 from jaxdd.run.config import Options, RunConfig, cache_folder
 from jaxdd.run.figures import number, title_of
 from jaxdd.run.loop import Loop
+from jaxdd.run.progress import data_bars
 
 __all__ = ["verify"]
 
@@ -41,7 +42,9 @@ def verify(folder: Path, config: Options) -> bool:
         distilled = artefact.load(place)
         spec = _data_of(distilled.meta, config)
         if spec not in datasets:
-            datasets[spec] = load(spec, cache=cache_folder(config) / "data")
+            bars = data_bars(config.run.progress)
+            folder = cache_folder(config) / "data"
+            datasets[spec] = load(spec, cache=folder, progress=bars)
         checks = measure_again(distilled, datasets[spec], drive=loop)
         console.show(_table(place, checks))
         agree = agree and all(check.ok for check in checks)

@@ -1,0 +1,45 @@
+"""Brings decoded images to another size, as the decoder of image files does."""
+
+import numpy as np
+
+from jaxdd.data.source import Arrays
+from jaxdd.records import DataSpec
+
+__all__ = ["resize_all"]
+
+
+def resize_all(arrays: Arrays, spec: DataSpec) -> Arrays:
+    """The arrays with their images as squares of `spec.resize` pixels.
+
+    Args:
+      arrays: x_train and maybe x_test, uint8 [n,h,w] or [n,h,w,c] with c 1 or 3.
+      spec: the side and whether to crop or stretch.
+    """
+    side = spec.resize
+    if side is None:
+        return arrays
+    splits = ("x_train", "x_test")
+    return {
+        name: _resize(value, side, spec.resize_mode) if name in splits else value
+        for name, value in arrays.items()
+    }
+
+
+def _resize(image: np.ndarray, side: int, mode: str) -> np.ndarray:
+    from PIL import Image, ImageOps
+
+    if image.shape[1:3] == (side, side):
+        return image
+    result = np.empty((len(image), side, side, *image.shape[3:]), np.uint8)
+    bicubic = Image.Resampling.BICUBIC
+    for row, pixels in enumerate(image):
+        picture = Image.fromarray(
+            pixels.squeeze(-1) if pixels.shape[-1:] == (1,) else pixels
+        )
+        small = (
+            picture.resize((side, side), bicubic)
+            if mode == "stretch"
+            else ImageOps.fit(picture, (side, side), bicubic)
+        )
+        result[row] = np.asarray(small).reshape(result.shape[1:])
+    return result
