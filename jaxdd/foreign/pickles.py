@@ -15,7 +15,7 @@ from jaxdd.base import InputError
 from jaxdd.foreign.numpy_state import numpy_globals, set_state
 from jaxdd.foreign.plain import PLAIN, Placeholder, exactly, frozenset_of, key
 
-__all__ = ["Placeholder", "load", "load_next", "numpy_globals"]
+__all__ = ["CodeRefused", "Placeholder", "load", "load_next", "numpy_globals"]
 
 Allowed = Mapping[tuple[str, str], Callable[..., Any]]
 
@@ -30,6 +30,10 @@ _ARGUMENT = {
 _CONSTANT = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
 _EMPTY = {"EMPTY_LIST": list, "EMPTY_DICT": dict, "EMPTY_SET": set}
 _TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
+
+
+class CodeRefused(InputError):
+    """A pickle that calls something which data has no need of."""
 
 
 class _Outside(NamedTuple):
@@ -63,8 +67,8 @@ def load(
       table made. A global that was named and never called is a `Placeholder`.
 
     Raises:
-      InputError: a damaged pickle, one that calls a global outside the table, or one
-        with something after its end.
+      InputError: a damaged pickle, or one with something after its end.
+      CodeRefused: one that calls a global outside the table; nothing was called.
     """
     value, end = load_next(
         data, allowed=allowed, persistent=persistent, where=where, encoding=encoding
@@ -97,7 +101,7 @@ def load_next(
     try:
         return _Reader(stream, outside).run(), stream.tell()
     except InputError as error:
-        raise InputError(f"{where or 'pickle'}: {error}") from error
+        raise type(error)(f"{where or 'pickle'}: {error}") from error
     except Exception as error:  # whatever damage makes an opcode or a function raise
         raise InputError(
             f"{where or 'pickle'}: not a whole pickle, it may be damaged "
@@ -279,7 +283,7 @@ class _Reader:
         named = isinstance(function, Placeholder)
         known = (function.module, function.name) if named else None
         if known is None or known not in self.outside.allowed:
-            raise InputError(
+            raise CodeRefused(
                 f"it contains code: it calls {_named(function)}, which is not done. "
                 "Save plain arrays, numbers and containers instead"
             )
@@ -291,7 +295,7 @@ class _Reader:
         state = self.stack.pop()
         target = self.stack[-1]
         if type(target) is not dict and not set_state(target, state):
-            raise InputError(
+            raise CodeRefused(
                 f"it contains code: it sets the state of a {_named(target)}, which is "
                 "not done. Save plain arrays, numbers and containers instead"
             )
