@@ -231,8 +231,8 @@ def test_a_wrong_file_at_the_target_stays_until_the_right_one_is_there(
         ({"content": CONTENT + b"1", "says_size": False}, "it has 1,500,001 bytes"),
         ({"content": CONTENT[:-1], "says_size": False}, "wrong checksum"),
         (
-            {"content": CONTENT * 2, "says_size": False, "ranges": False},
-            "more than the 1,500,000 bytes",
+            {"content": CONTENT[::-1] * 2, "says_size": False, "ranges": False},
+            "more than the 1,500,000 bytes|wrong checksum",
         ),
         ({"content": b""}, "ended after 0 of 1,500,000 bytes"),
     ],
