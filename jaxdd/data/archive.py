@@ -19,10 +19,21 @@ from typing import IO, Any, NamedTuple
 from jaxdd import files
 from jaxdd.base import InputError
 
-__all__ = ["Tree", "fingerprint", "is_archive", "open_tree"]
+__all__ = [
+    "SUFFIXES",
+    "Tree",
+    "fingerprint",
+    "holds_images",
+    "is_archive",
+    "open_tree",
+]
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+"""Of the image files that are read."""
 
 _MEMBER = 1 << 29  # bytes of one file
 _RATIO = 200  # unpacked bytes for each packed one; pixels pack by far less
+_LOOKED_AT = 5000
 _FREE = 1 << 26  # bytes below which the ratio does not matter
 
 
@@ -74,6 +85,23 @@ def is_archive(path: Path) -> bool:
     return name.endswith((".zip", ".tar", ".tgz", ".txz", ".tbz2", ".tzst")) or any(
         name.endswith(f".tar{ending}") for ending in packed
     )
+
+
+def holds_images(path: Path) -> bool:
+    """Whether a path looks like somebody's images: an archive, or a folder with some.
+
+    Only the first few thousand entries of a folder are looked at.
+    """
+    if is_archive(path):
+        return True
+    seen = 0
+    for _, _, names in os.walk(path):
+        if any(name.lower().endswith(SUFFIXES) for name in names):
+            return True
+        seen += len(names)
+        if seen > _LOOKED_AT:
+            return False
+    return False
 
 
 def fingerprint(path: Path) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 from jaxdd import files, whiten
 from jaxdd.base import Corpus, Dataset, InputError
 from jaxdd.data.check import Split, check_pair, check_split, count_classes
+from jaxdd.data.images import convert
 from jaxdd.records import DataSpec
 
 __all__ = ["build", "dataset_from_arrays"]
@@ -148,8 +149,8 @@ def _limit(split: Split, limit: int | None, classes: int, field: str) -> Split:
 
 
 def _shape(split: Split, spec: DataSpec) -> Split:
-    """Pads with zeros, then average-pools, rounding halves up."""
-    image, label = split
+    """Converts the channels, pads with zeros, average-pools, rounding halves up."""
+    image, label = convert(split[0], spec.channels), split[1]
     pad, pool = spec.pad, spec.pool
     image = np.pad(image, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
     if pool == 1:

@@ -11,15 +11,13 @@ from pathlib import Path
 import numpy as np
 
 from jaxdd.base import InputError
-from jaxdd.data.archive import open_tree
+from jaxdd.data.archive import SUFFIXES, open_tree
 from jaxdd.data.decode import Decoded, decode_all
 from jaxdd.data.layout import METADATA, Layout, Place, arrange
 from jaxdd.data.source import Arrays, Progress
 from jaxdd.records import DataSpec
 
-__all__ = ["SUFFIXES", "read"]
-
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp")
+__all__ = ["read"]
 
 _LARGEST = 8 << 30  # bytes of pixels without resizing
 _SHOWN = 5  # names in a message

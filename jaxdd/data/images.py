@@ -5,7 +5,18 @@ import numpy as np
 from jaxdd.data.source import Arrays
 from jaxdd.records import DataSpec
 
-__all__ = ["resize_all"]
+__all__ = ["convert", "resize_all"]
+
+
+def convert(image: np.ndarray, channels: int | None) -> np.ndarray:
+    """uint8 [n,h,w,c] in grey (1) or colour (3), by the luma of ITU-R 601-2."""
+    if channels is None or image.shape[3] == channels:
+        return image
+    if channels == 3:
+        return np.repeat(image, 3, axis=3)
+    weights = np.array([299, 587, 114], np.uint32)
+    luma = (image[..., :3].astype(np.uint32) * weights).sum(3, keepdims=True)
+    return ((luma + 500) // 1000).astype(np.uint8)
 
 
 def resize_all(arrays: Arrays, spec: DataSpec) -> Arrays:

@@ -22,6 +22,7 @@ def evaluate(
     store: Store | None = None,
     teacher_outputs: Mapping[str, Array] | None = None,
     baselines: bool = True,
+    targets: Sequence[Dataset] = (),
 ) -> Report:
     """Trains fresh students on a set, and on real images, and measures them.
 
@@ -41,6 +42,8 @@ def evaluate(
       teacher_outputs: for representation sets, the teacher's un-augmented outputs
         [n,d] by split (`train`, `test`); computed from the set's teacher if not given.
       baselines: whether to make the rows beside the set's own.
+      targets: other labelled data of the same image shape, on which every student is
+        measured too (transfer): metrics `<metric> on <name>`.
 
     Returns:
       The rows, and notes on what is missing and why.
@@ -51,7 +54,7 @@ def evaluate(
     test = dataset.test
     if test is None:
         return Report([], ["no figures: no test split was given"])
-    setting = make_setting(sets, dataset.train, test, seeds, drive)
+    setting = make_setting(sets, dataset.train, test, seeds, drive, targets)
     meta = setting.meta
     if meta.label_kind != "representation" and not meta.num_classes:
         return Report([], ["no figures: the set has no labels to train a student on"])

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from jaxdd.base import Synthetic, Variables
+from jaxdd.base import Network, Synthetic, Variables
 from jaxdd.evaluation.measure import Entry, Figures
 from jaxdd.evaluation.probes import accuracy
 from jaxdd.evaluation.setting import Setting
@@ -10,10 +10,12 @@ from jaxdd.evaluation.students import (
     apply_to_all,
     examples_of_set,
     fit,
+    fresh,
     outputs,
     seed_key,
     student_network,
 )
+from jaxdd.evaluation.tasks import transfer_tasks
 from jaxdd.select import class_means, random_rows, subset
 
 __all__ = ["labelled_entries"]
@@ -23,6 +25,8 @@ def labelled_entries(
     setting: Setting, *, baselines: bool
 ) -> tuple[list[Entry], list[str]]:
     """The set itself, random real images, and class means where there is one a class.
+
+    Where students are measured on other data too, also no training on any set.
 
     Returns:
       The entries and notes on the ones that cannot be made.
@@ -39,14 +43,14 @@ def labelled_entries(
             makers.setdefault("random", lambda position: _random(setting, position))
         if setting.ipc == 1:
             makers.setdefault("class_mean", lambda _: class_means(setting.train))  # pyright: ignore
-    return [_entry(setting, name, make) for name, make in makers.items()], notes
+    entries = [_entry(setting, name, make) for name, make in makers.items()]
+    if baselines and setting.targets:
+        entries.append(_scratch(setting))
+    return entries, notes
 
 
 def _entry(setting: Setting, name: str, make: Callable[[int], Synthetic]) -> Entry:
-    meta, test = setting.meta, setting.test
-    network = student_network(
-        meta.protocol.network, tuple(meta.image_shape), meta.num_classes
-    )
+    meta, test, network = setting.meta, setting.test, _network(setting)
     logits = apply_to_all(outputs(network, "logits"))
 
     def student(position: int, stage: str) -> Variables:
@@ -58,7 +62,26 @@ def _entry(setting: Setting, name: str, make: Callable[[int], Synthetic]) -> Ent
         del seed, stage
         return {"accuracy": accuracy(logits(variables, test), test.label)}
 
-    return Entry(name, student, {"student": score})
+    return Entry(name, student, {"student": score} | transfer_tasks(setting, network))
+
+
+def _network(setting: Setting) -> Network:
+    meta = setting.meta
+    return student_network(
+        meta.protocol.network, tuple(meta.image_shape), meta.num_classes
+    )
+
+
+def _scratch(setting: Setting) -> Entry:
+    """The untrained student, the same that every other row starts from."""
+    network, recipe = _network(setting), setting.meta.protocol.train
+
+    def student(position: int, stage: str) -> Variables:
+        del stage
+        examples = examples_of_set(setting.set_at(position).synthetic, recipe)
+        return fresh(seed_key(setting.seeds[position], "student"), network, examples)
+
+    return Entry("scratch", student, transfer_tasks(setting, network))
 
 
 def _random(setting: Setting, position: int) -> Synthetic:

@@ -1,6 +1,6 @@
 """`verify`: measures a saved set again and compares with what it says of itself."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from jaxdd.base import Array, Dataset, Distilled, Drive, InputError
@@ -31,6 +31,7 @@ def verify(
     drive: Drive = scan_drive,
     store: Store | None = None,
     teacher_outputs: Mapping[str, Array] | None = None,
+    targets: Sequence[Dataset] = (),
 ) -> list[Check]:
     """Measures the set's own recorded rows again; distils nothing, trains no teacher.
 
@@ -43,6 +44,7 @@ def verify(
       drive: who runs the students' training steps.
       store: finished pieces, as in `evaluate`.
       teacher_outputs: as in `evaluate`.
+      targets: those of the set's protocol.
 
     Returns:
       One check per recorded row of the set itself.
@@ -72,6 +74,7 @@ def verify(
         store=store,
         teacher_outputs=teacher_outputs,
         baselines=False,
+        targets=targets,
     )
     return [_check(row, report.find(row["set"], row["metric"])) for row in recorded]
 

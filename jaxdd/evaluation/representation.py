@@ -65,7 +65,7 @@ def representation_entries(
         )
     if setting.meta.protocol.full:
         others.append(_full(bench, setting.train))
-    if setting.labelled:
+    if setting.labelled or setting.targets:
         others.append(_scratch(bench))
     return [own, *(entry for entry in others if entry.name != method)], notes
 

@@ -27,6 +27,7 @@ class Setting(NamedTuple):
     test: Corpus
     seeds: tuple[int, ...]
     drive: Drive
+    targets: tuple[Dataset, ...] = ()  # other labelled data, in whitenings of their own
 
     @property
     def meta(self) -> Meta:
@@ -59,7 +60,9 @@ class Setting(NamedTuple):
         """Identifies set, teacher, data and protocol: what a finished piece is of."""
         distilled = self.set_at(position)
         arrays = jax.tree.leaves((distilled.synthetic, distilled.modules))
-        data = [corpus.hash if corpus else "" for corpus in (self.train, self.test)]
+        others = [corpus for target in self.targets for corpus in target]
+        real = (self.train, self.test, *others)
+        data = [corpus.hash if corpus else "" for corpus in real]
         settings = digest(self.meta.protocol, self.meta.method, self.meta.label_kind)
         return files.sha256(settings, *data, *map(np.asarray, arrays))[:16]
 
@@ -70,6 +73,7 @@ def make_setting(
     test: Corpus,
     seeds: Sequence[int],
     drive: Drive,
+    targets: Sequence[Dataset] = (),
 ) -> Setting:
     """Checks what was given and whitens the real data as the sets are.
 
@@ -87,6 +91,7 @@ def make_setting(
     _check_alike(sets)
     for name, corpus in (("train", train), ("test", test)):
         _check_fits(sets[0].meta, name, corpus)
+    _check_targets(sets[0].meta, targets)
     whitening = _plain(sets[0].whitening)
     train = train and dataclasses.replace(train, whitening=whitening)
     test = dataclasses.replace(test, whitening=whitening)
@@ -94,7 +99,7 @@ def make_setting(
         Distilled(_plain(s.synthetic), s.meta, whitening, _plain(s.modules))
         for s in sets
     )
-    return Setting(plain, train, test, tuple(seeds), drive)
+    return Setting(plain, train, test, tuple(seeds), drive, tuple(targets))
 
 
 def _plain(tree: PyTree) -> PyTree:
@@ -132,6 +137,19 @@ def _check_fits(meta: Meta, name: str, corpus: Corpus | None) -> None:
             f"dataset.{name}: {corpus.num_classes} classes, and the set has "
             f"{meta.num_classes}; give labelled data with the same classes"
         )
+
+
+def _check_targets(meta: Meta, targets: Sequence[Dataset]) -> None:
+    for train, test in targets:
+        if train.image_shape != tuple(meta.image_shape):
+            raise InputError(
+                f"targets: {train.name} has images of shape {train.image_shape}, the"
+                f" set {tuple(meta.image_shape)}; resize it (data.resize)"
+            )
+        if not train.num_classes or test is None:
+            raise InputError(
+                f"targets: {train.name} needs labels and a test split to be a target"
+            )
 
 
 def dataset_notes(meta: Meta, dataset: Dataset) -> list[str]:

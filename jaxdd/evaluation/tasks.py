@@ -1,14 +1,15 @@
-"""What is measured of a student of representations: imitation, and use for labels."""
+"""What is measured of a student: imitation of a teacher, and use for labels."""
 
 import numpy as np
 
-from jaxdd.base import Array, Variables
+from jaxdd.base import Array, Corpus, Network, Variables
 from jaxdd.evaluation.bench import Bench
 from jaxdd.evaluation.measure import Figures, Task
 from jaxdd.evaluation.probes import fine_tune, knn, linear_probe
+from jaxdd.evaluation.setting import Setting
 from jaxdd.evaluation.students import apply_to_all, outputs, seed_key
 
-__all__ = ["imitation", "label_tasks", "representation_mse"]
+__all__ = ["imitation", "label_tasks", "representation_mse", "transfer_tasks"]
 
 
 def representation_mse(prediction: Array, target: Array) -> float:
@@ -37,18 +38,38 @@ def imitation(bench: Bench) -> Task:
 def label_tasks(bench: Bench) -> dict[str, Task]:
     """What needs labels of real images: frozen features, and fine-tuning.
 
-    Nothing where the labels are missing.
+    On the set's own data where it has labels, and on every target.
     """
-    setting, train, test = bench.setting, bench.setting.train, bench.setting.test
-    if train is None or not setting.labelled:
-        return {}
+    setting, train = bench.setting, bench.setting.train
+    own: dict[str, Task] = {}
+    if train is not None and setting.labelled:
+        own = _tasks_on(setting, bench.network, train, setting.test, "")
+    return own | transfer_tasks(setting, bench.network)
+
+
+def transfer_tasks(setting: Setting, network: Network) -> dict[str, Task]:
+    """The same on every target, metrics `<metric> on <name>`."""
+    tasks: dict[str, Task] = {}
+    for train, test in setting.targets:
+        assert test is not None
+        tasks |= _tasks_on(setting, network, train, test, f" on {train.name}")
+    return tasks
+
+
+def _tasks_on(
+    setting: Setting, network: Network, train: Corpus, test: Corpus, where: str
+) -> dict[str, Task]:
+    """Frozen features, and fine-tuning, on one labelled data set."""
     protocol = setting.meta.protocol
-    features = apply_to_all(outputs(bench.network, "features"))
+    features = apply_to_all(outputs(network, "features"))
     initialiser = protocol.network.initialiser
 
     def frozen(variables: Variables, seed: int, stage: str) -> Figures:
         known = (features(variables, train), train.label)
         data = (*known, features(variables, test), test.label)
+        vote = knn(*data, neighbours=protocol.neighbours)
+        if not protocol.probe.steps:
+            return {f"knn{where}": vote}
         probe = linear_probe(
             seed_key(seed, "probe"),
             *data,
@@ -56,23 +77,23 @@ def label_tasks(bench: Bench) -> dict[str, Task]:
             num_classes=train.num_classes,
             initialiser=initialiser,
             drive=setting.drive,
-            stage=f"{stage}/linear_probe",
+            stage=f"{stage}/linear_probe{where}",
         )
-        vote = knn(*data, neighbours=protocol.neighbours)
-        return {"linear_probe": probe, "knn": vote}
+        return {f"linear_probe{where}": probe, f"knn{where}": vote}
 
     def tuned(variables: Variables, seed: int, stage: str) -> Figures:
         score = fine_tune(
             seed_key(seed, "fine_tune"),
-            bench.network,
+            network,
             variables,
             train,
             test,
             protocol.fine_tune,
             initialiser=initialiser,
             drive=setting.drive,
-            stage=f"{stage}/fine_tune",
+            stage=f"{stage}/fine_tune{where}",
         )
-        return {"fine_tune": score}
+        return {f"fine_tune{where}": score}
 
-    return {"features": frozen, "fine_tune": tuned}
+    tasks: dict[str, Task] = {f"features{where}": frozen}
+    return tasks | ({f"fine_tune{where}": tuned} if protocol.fine_tune.steps else {})

@@ -16,7 +16,7 @@ from jaxdd.records import (
     Recipe,
 )
 
-__all__ = ["adapt", "preset", "smoke", "table"]
+__all__ = ["adapt", "on_data", "preset", "smoke", "table"]
 
 _SIDES = {"digits": 8, "mnist": 28}  # of the data the presets were written for
 _TINY = NetworkSpec(width=(8, 16), norm="batch")
@@ -43,6 +43,8 @@ def table(method: str) -> tuple[dict[str, Preset], str]:
 def preset(method: str, name: str = "", data: str = "") -> tuple[str, Preset]:
     """A preset of a method: the named one, else one for the data, else the default.
 
+    Data that no preset is for gets the preset `folder`, where the method has it.
+
     Args:
       method: the method's name.
       name: the preset's name, or "".
@@ -58,7 +60,8 @@ def preset(method: str, name: str = "", data: str = "") -> tuple[str, Preset]:
     if name and name not in known:
         return name, presets.pick(method, name)
     on_data = [n for n in (default, *known) if data and known[n].data.name == data]
-    chosen = name or next(iter(on_data), default)
+    general = ["folder"] if data and "folder" in known else []
+    chosen = name or next(iter((*on_data, *general)), default)
     return chosen, known[chosen]
 
 
@@ -96,6 +99,29 @@ def adapt(method: str, image_shape: tuple[int, ...]) -> tuple[str, Preset]:
     )
 
 
+def on_data(chosen: Preset, name: str, side: int | None) -> Preset:
+    """The preset for a data set that it was not written for.
+
+    Args:
+      chosen: the preset.
+      name: of the data set.
+      side: to which images are resized, if that is asked for; the networks are cut to
+        fit it.
+    """
+    data = dataclasses.replace(chosen.data, name=name)
+    general = chosen.data.name == "folder"
+    if general and name != "folder" and not name.startswith("tfds:"):
+        data = dataclasses.replace(data, resize=None)  # images of one size as it is
+    if side is None or side < 1 or not general:
+        return dataclasses.replace(chosen, data=data)
+    return dataclasses.replace(
+        chosen,
+        distill=_fit_networks(chosen.distill, side),
+        evaluate=_fit_networks(chosen.evaluate, side),
+        data=data,
+    )
+
+
 def smoke(method: str, chosen: Preset) -> Preset:
     """A tiny version of a preset: the method's smoke settings, little of everything."""
     recipe = Recipe(steps=5, batch=16, optimiser=OptimiserSpec("sgd", 0.01, 0.9))
@@ -108,6 +134,8 @@ def smoke(method: str, chosen: Preset) -> Preset:
         ),
         probe=recipe,
         fine_tune=recipe,
+        target_train_limit=200,
+        target_test_limit=100,
     )
     return dataclasses.replace(
         chosen,

@@ -12,9 +12,11 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from jaxdd.base import InputError
+from jaxdd.data.archive import holds_images
 from jaxdd.run import choose
 from jaxdd.run.config import (
     Options,
@@ -92,18 +94,18 @@ def _defaults(method: str, arguments: list[str]) -> RunConfig:
     """The configuration before the options: of the preset, or its tiny version."""
     folder = _peek(arguments, "data.dir")
     data = _peek(arguments, "data.name") or ""
+    named = _peek(arguments, "preset") or ""
     if not data and (folder or "").endswith(".npz"):
         data = "npz"
-    named = _peek(arguments, "preset") or ""
+    elif not data and not named and folder and holds_images(Path(folder)):
+        data = "folder"
     if named and data == "npz" and _peek(arguments, "data.name") is None:
         data = ""  # the preset says what the file is
     name, preset = choose.preset(method, named, data)
     if data == "npz" and not named:
         name, preset = _fitted(method, folder)
     if data:
-        preset = dataclasses.replace(
-            preset, data=dataclasses.replace(preset.data, name=data)
-        )
+        preset = choose.on_data(preset, data, _side(arguments))
     if "--smoke" in arguments:
         preset = choose.smoke(method, preset)
     defaults = from_preset(method, name, preset)
@@ -114,6 +116,12 @@ def _defaults(method: str, arguments: list[str]) -> RunConfig:
     if asked == [False, True]:
         defaults = dataclasses.replace(defaults, ipc=None)
     return defaults
+
+
+def _side(arguments: list[str]) -> int | None:
+    """What --data.resize asks for; the parser will refuse what is no number."""
+    side = _peek(arguments, "data.resize") or ""
+    return int(side) if side.isdecimal() else None
 
 
 def _fitted(method: str, path: str | None) -> tuple[str, Any]:

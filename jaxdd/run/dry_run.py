@@ -24,6 +24,7 @@ from jaxdd.run import console, cost
 from jaxdd.run.chunk import Step, chunk_program
 from jaxdd.run.config import RunConfig, identity
 from jaxdd.run.plan import Plan, distil, make_plan, package
+from jaxdd.run.targets import load_targets
 
 __all__ = ["Estimate", "dry_run", "estimate"]
 
@@ -109,7 +110,15 @@ def estimate(
     assets = _assets(plan, timing)
     synthetic, _ = distil(plan, assets, config.seed, timing)
     made = package(plan, assets, synthetic, config.seed)
-    evaluate([made], dataset, seeds=[config.seed], drive=timing, baselines=False)
+    targets = load_targets(config.evaluate, config.data, plan.task.image_shape)
+    evaluate(
+        [made],
+        dataset,
+        seeds=[config.seed],
+        drive=timing,
+        baselines=False,
+        targets=targets,
+    )
     students = config.seeds if config.seeds > 1 else config.students
     repeats = {
         "target": 1,

@@ -39,7 +39,8 @@ _INK, _MUTED, _ACCENT, _SOFT = "#1f2430", "#6b7280", "#2f5fd0", "#c3cad6"
 
 def title_of(metric: str) -> str:
     """A metric's name in words."""
-    return _TITLES.get(metric, metric.replace("_", " ").capitalize())
+    name, on, target = metric.partition(" on ")
+    return _TITLES.get(name, name.replace("_", " ").capitalize()) + on + target
 
 
 def number(metric: str, value: float) -> str:

@@ -27,6 +27,7 @@ from jaxdd.run.loop import Loop
 from jaxdd.run.plan import Plan, distil, make_plan, package, seeds_of
 from jaxdd.run.progress import data_bars
 from jaxdd.run.report import RunReport
+from jaxdd.run.targets import load_targets
 
 __all__ = ["assets_of", "evaluation_seeds", "run"]
 
@@ -95,7 +96,15 @@ def run(
     measured = Report([], [])
     if config.stage in ("evaluate", "all"):
         with clock.stage("evaluate"):
-            measured = _evaluate(plan, sets, folder, loop)
+            targets = load_targets(
+                config.evaluate,
+                config.data,
+                plan.task.image_shape,
+                cache=cache / "data",
+                progress=data_bars(config.run.progress),
+                announce=announce,
+            )
+            measured = _evaluate(plan, sets, folder, loop, targets)
     histories = summary.histories(folder)
     report = summary.summarise(
         plan, sets, measured, teacher, histories, clock.seconds, command
@@ -171,13 +180,20 @@ def evaluation_seeds(config: RunConfig) -> list[int]:
     return [config.seed + i for i in range(count)]
 
 
-def _evaluate(plan: Plan, sets: list[Distilled], folder: Path, loop: Loop) -> Report:
+def _evaluate(
+    plan: Plan,
+    sets: list[Distilled],
+    folder: Path,
+    loop: Loop,
+    targets: list[Dataset],
+) -> Report:
     return evaluate(
         sets,
         plan.dataset,
         seeds=evaluation_seeds(plan.config),
         drive=loop,
         store=workdir.JsonStore(folder / "evaluation.json"),
+        targets=targets,
     )
 
 

@@ -18,6 +18,7 @@ from jaxdd.run.config import Options, RunConfig, cache_folder
 from jaxdd.run.figures import number, title_of
 from jaxdd.run.loop import Loop
 from jaxdd.run.progress import data_bars
+from jaxdd.run.targets import load_targets
 
 __all__ = ["verify"]
 
@@ -45,7 +46,13 @@ def verify(folder: Path, config: Options) -> bool:
             bars = data_bars(config.run.progress)
             folder = cache_folder(config) / "data"
             datasets[spec] = load(spec, cache=folder, progress=bars)
-        checks = measure_again(distilled, datasets[spec], drive=loop)
+        targets = load_targets(
+            distilled.meta.protocol,
+            spec,
+            distilled.meta.image_shape,
+            cache=cache_folder(config) / "data",
+        )
+        checks = measure_again(distilled, datasets[spec], drive=loop, targets=targets)
         console.show(_table(place, checks))
         agree = agree and all(check.ok for check in checks)
     console.say("all figures agree" if agree else "some figures do NOT agree")
