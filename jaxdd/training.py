@@ -27,6 +27,7 @@ from jaxdd.records import Recipe
 from jaxdd.rng import epoch_rows
 
 __all__ = [
+    "Average",
     "Loss",
     "Source",
     "TrainState",
@@ -58,7 +59,18 @@ class TrainState(NamedTuple):
     key: Key  # constant
     variables: Variables
     opt: PyTree  # optax state
-    ema: Variables | tuple = ()  # average of the variables, () when off
+    ema: PyTree = ()  # average of the variables, () when off
+
+
+class Average(NamedTuple):
+    """A network that follows the trained one, for losses that compare the two.
+
+    `start(variables)` is the average before the first step, `update(average,
+    variables, step)` the one after a step (int32 []); the loss receives it as `ema`.
+    """
+
+    start: Callable[[Variables], PyTree]
+    update: Callable[[PyTree, Variables, Array], PyTree]
 
 
 class Trainer(NamedTuple):
@@ -189,7 +201,12 @@ def array_source(recipe: Recipe) -> Source:
 
 @lru_cache(maxsize=64)
 def trainer(
-    source: Source, network: Network, recipe: Recipe, *, loss: Loss | None = None
+    source: Source,
+    network: Network,
+    recipe: Recipe,
+    *,
+    loss: Loss | None = None,
+    average: Average | None = None,
 ) -> Trainer:
     """A training run as pure functions.
 
@@ -200,6 +217,8 @@ def trainer(
       network: what is trained.
       recipe: optimiser, steps, loss and average.
       loss: in place of the recipe's named loss.
+      average: what the loss compares with, in place of the recipe's average; the
+        variables to use at test are then the trained ones.
 
     Returns:
       The trainer.
@@ -208,6 +227,11 @@ def trainer(
       InputError: a recipe without meaning (steps, average, optimiser or loss).
     """
     _check(recipe)
+    if average is not None and recipe.ema:
+        raise InputError(
+            f"recipe.ema={recipe.ema}: the loss keeps its own average; set it to 0"
+        )
+    follow = average or (_recipe_average(recipe.ema) if recipe.ema else None)
     optimiser = optimisers.build(recipe.optimiser, recipe.steps)
     update = fit_step(network, optimiser, loss or supervised(recipe.loss))
 
@@ -220,7 +244,7 @@ def trainer(
             key=key_run,
             variables=variables,
             opt=optimiser.init(variables.params),
-            ema=variables if recipe.ema else (),
+            ema=follow.start(variables) if follow else (),
         )
 
     def step(state: TrainState, data: PyTree) -> tuple[TrainState, Metrics]:
@@ -234,11 +258,11 @@ def trainer(
             jax.random.fold_in(key_loss, state.step),
             state.ema,
         )
-        ema = _average(state.ema, variables, recipe.ema) if recipe.ema else ()
+        ema = follow.update(state.ema, variables, state.step) if follow else ()
         return TrainState(state.step + 1, state.key, variables, opt, ema), metrics
 
     def finish(state: TrainState) -> Variables:
-        return state.ema if isinstance(state.ema, Variables) else state.variables
+        return state.ema if recipe.ema else state.variables
 
     return Trainer(init, step, finish)
 
@@ -251,6 +275,7 @@ def train(
     data: PyTree = (),
     *,
     loss: Loss | None = None,
+    average: Average | None = None,
     start: Variables | None = None,
     drive: Drive | None = None,
     stage: str = "train",
@@ -264,6 +289,7 @@ def train(
       recipe: how.
       data: constant arrays that the source reads.
       loss: in place of the recipe's named loss.
+      average: what the loss compares with (see `trainer`).
       start: variables to start from instead of fresh ones.
       drive: who runs the steps; one scan by default.
       stage: the name of this stage for progress and checkpoints.
@@ -271,7 +297,7 @@ def train(
     Returns:
       The variables to use at test and the metrics of every step, each [steps].
     """
-    run = trainer(source, network, recipe, loss=loss)
+    run = trainer(source, network, recipe, loss=loss, average=average)
     state = _start(run.init, key, start)
     state, metrics = (drive or scan_drive)(
         run.step, state, recipe.steps, data, stage=stage
@@ -305,9 +331,14 @@ def _start(init: Callable, key: Key, variables: Variables | None) -> TrainState:
     return jax.tree.map(jnp.copy, init(key, variables))
 
 
-def _average(ema: PyTree, variables: Variables, decay: float) -> Variables:
+def _recipe_average(decay: float) -> Average:
     """The running average of weights and statistics."""
-    return optax.incremental_update(variables, ema, 1 - decay)  # pyright: ignore
+
+    def update(average: PyTree, variables: Variables, step: Array) -> PyTree:
+        del step
+        return optax.incremental_update(variables, average, 1 - decay)  # pyright: ignore
+
+    return Average(lambda variables: variables, update)
 
 
 def _check(recipe: Recipe) -> None:

@@ -11,7 +11,8 @@ import pytest
 from jaxdd import losses, whiten
 from jaxdd.base import InputError
 from jaxdd.networks.teacher import training_network
-from jaxdd.prepare.ssl import barlow_loss, train_teacher, two_views
+from jaxdd.prepare.ssl import train_teacher, two_views
+from jaxdd.prepare.ssl_losses import objective
 from jaxdd.presets import _teachers
 from jaxdd.records import AugmentSpec
 from tests.helpers import toy_corpus
@@ -75,7 +76,8 @@ def test_loss_forwards_each_view_on_its_own_in_training_mode(key):
     network = training_network(TINY, (8, 8, 1))
     variables = jax.jit(network.init)(key)
     one, two = jax.random.uniform(key, (2, 16, 8, 8, 1))
-    loss, forward = barlow_loss(0.3, 0.7), jax.jit(partial(network.apply, train=True))
+    forward = jax.jit(partial(network.apply, train=True))
+    loss, _ = objective(dataclasses.replace(TINY, redundancy=0.3, loss_scale=0.7))
     value, (after, _) = jax.jit(partial(loss, network))(
         variables, (), (one, two), (), key
     )
