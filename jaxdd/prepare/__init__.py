@@ -5,6 +5,7 @@ starts at once and runs of different settings never mix.
 """
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -17,15 +18,16 @@ from jaxdd.base import (
     Dataset,
     Drive,
     InputError,
+    Metrics,
     TeacherAsset,
     Variables,
 )
 from jaxdd.networks.teacher import represent
 from jaxdd.prepare.cache import asset_key, cached_tree
 from jaxdd.prepare.quality import measure, measured
-from jaxdd.prepare.ssl import train_teacher
+from jaxdd.prepare.ssl import Shard, train_teacher, whole
 from jaxdd.prepare.views import build_table, table_bytes, table_dtype
-from jaxdd.records import Need, TeacherNeed
+from jaxdd.records import Need, Teacher, TeacherNeed
 from jaxdd.training import scan_drive
 
 __all__ = ["prepare"]
@@ -41,6 +43,7 @@ def prepare(
     *,
     drive: Drive = scan_drive,
     cache: Path | None = None,
+    shard: Shard = whole,
     view_budget: int = 12_000_000_000,
     announce: Announce = lambda line: None,
 ) -> tuple[TeacherAsset, dict[str, float]]:
@@ -51,6 +54,7 @@ def prepare(
       dataset: trains on the training split; the test split is only classified.
       drive: who runs the steps, as the stage `target`.
       cache: folder of prepared assets, or None.
+      shard: splits the rows of a training step over devices.
       view_budget: bytes that the table of outputs may take; where not even bfloat16
         fits, the table is () and the teacher runs inside the step.
       announce: told, before a table is built, how many bytes it takes.
@@ -65,7 +69,8 @@ def prepare(
     """
     corpus, teacher = dataset.train, need.teacher
     _, read, _ = represent(teacher, corpus.image_shape)
-    variables, loss = _trained(need, corpus, drive, cache, announce)
+    train = partial(train_teacher, drive=drive, shard=shard)
+    variables, loss = _trained(need, corpus, train, cache, announce)
     tested = dataset.test.hash if dataset.test is not None else ""
     quality = cached_tree(
         cache,
@@ -84,7 +89,7 @@ def prepare(
 def _trained(
     need: TeacherNeed,
     corpus: Corpus,
-    drive: Drive,
+    train: Callable[[Teacher, Corpus], tuple[Variables, Metrics]],
     cache: Path | None,
     announce: Announce,
 ) -> tuple[Variables, Array]:
@@ -93,7 +98,7 @@ def _trained(
 
     def build() -> tuple[Variables, Array]:
         announce(f"teacher: training {body.name} for {need.teacher.recipe.steps} steps")
-        variables, metrics = train_teacher(need.teacher, corpus, drive=drive)
+        variables, metrics = train(need.teacher, corpus)
         return variables, _final_loss(np.asarray(metrics["loss"]))
 
     like = jax.eval_shape(lambda: (body.init(jax.random.key(0)), jnp.float32(0)))

@@ -7,6 +7,7 @@ instead of running it, on arrays of the right shape.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -23,6 +24,7 @@ from jaxdd.records import TeacherNeed
 from jaxdd.run import console, cost
 from jaxdd.run.chunk import Step, chunk_program
 from jaxdd.run.config import RunConfig, identity
+from jaxdd.run.mesh import on_mesh, shard_rows
 from jaxdd.run.plan import Plan, distil, make_plan, package
 from jaxdd.run.targets import load_targets
 
@@ -142,7 +144,12 @@ def _assets(plan: Plan, timing: _Timing) -> Assets:
     for need in plan.distiller.needs:
         if isinstance(need, TeacherNeed):
             corpus = plan.dataset.train
-            variables, _ = train_teacher(need.teacher, corpus, drive=timing)
+            variables, _ = train_teacher(
+                need.teacher,
+                corpus,
+                drive=on_mesh(plan.mesh, timing),
+                shard=partial(shard_rows, plan.mesh),
+            )
             _, _, width = represent(need.teacher, corpus.image_shape)
             shape = (need.views.count, corpus.size, width)
             dtype = table_dtype(shape, plan.config.data.view_budget)

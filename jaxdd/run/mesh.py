@@ -8,21 +8,24 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
-from jaxdd.base import Batch, PyTree
+from jaxdd.base import Batch, Drive, Metrics, PyTree
 
 __all__ = [
     "compile_cache",
     "make_mesh",
     "mesh_of",
+    "on_mesh",
     "placed_copy",
     "replicate",
     "shard_batch",
+    "shard_rows",
 ]
 
 
@@ -85,16 +88,43 @@ def shard_batch(mesh: Mesh | None, batch: Batch) -> Batch:
       mesh: as made by `make_mesh`, or None.
       batch: of one step.
     """
+    return shard_rows(mesh, batch, axis=batch.image.ndim - 4)
+
+
+def shard_rows(mesh: Mesh | None, tree: PyTree, *, axis: int = 0) -> PyTree:
+    """Arrays with their rows split over `data`; for use inside jit.
+
+    Rows that do not divide evenly stay whole, and so does everything without a mesh.
+
+    Args:
+      mesh: as made by `make_mesh`, or None.
+      tree: arrays with the same number of rows.
+      axis: of the rows.
+    """
     if mesh is None or mesh.shape["data"] == 1:
-        return batch
-    axis = batch.image.ndim - 4
-    if batch.image.shape[axis] % mesh.shape["data"]:
-        return batch
-    spec = PartitionSpec(*(None,) * axis, "data")
+        return tree
+    if any(leaf.shape[axis] % mesh.shape["data"] for leaf in jax.tree.leaves(tree)):
+        return tree
+    split = NamedSharding(mesh, PartitionSpec(*(None,) * axis, "data"))
     return jax.tree.map(
-        lambda leaf: jax.lax.with_sharding_constraint(leaf, NamedSharding(mesh, spec)),
-        batch,
+        lambda leaf: jax.lax.with_sharding_constraint(leaf, split), tree
     )
+
+
+def on_mesh(mesh: Mesh | None, drive: Drive) -> Drive:
+    """A drive whose data lie whole on every device of the mesh: its steps run there."""
+
+    def placed(
+        step: Callable[[PyTree, PyTree], tuple[PyTree, Metrics]],
+        state: PyTree,
+        num_steps: int,
+        data: PyTree,
+        *,
+        stage: str,
+    ) -> tuple[PyTree, Metrics]:
+        return drive(step, state, num_steps, replicate(mesh, data), stage=stage)
+
+    return placed
 
 
 def mesh_of(tree: PyTree) -> Mesh | None:

@@ -11,6 +11,7 @@ import dataclasses
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,7 @@ from jaxdd.run import html, summary, workdir
 from jaxdd.run import report as reports
 from jaxdd.run.config import RunConfig, cache_folder, run_hash, workdir_of
 from jaxdd.run.loop import Loop
+from jaxdd.run.mesh import on_mesh, shard_rows
 from jaxdd.run.plan import Plan, distil, make_plan, package, seeds_of
 from jaxdd.run.progress import data_bars
 from jaxdd.run.report import RunReport
@@ -142,7 +144,8 @@ def assets_of(
         assets[need.name], measured = prepare(
             need,
             plan.dataset,
-            drive=loop,
+            drive=on_mesh(plan.mesh, loop),
+            shard=partial(shard_rows, plan.mesh),
             cache=cache,
             view_budget=plan.config.data.view_budget,
             announce=announce,
