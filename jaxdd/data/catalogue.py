@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from jaxdd.data import cifar, folders, idx, npz
+from jaxdd.data import cifar, folders, idx, npz, svhn
 from jaxdd.data.source import Arrays, Form, Progress, Remote, Source
 from jaxdd.records import DataSpec
 
@@ -28,6 +28,7 @@ _FASHION = (
     "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
     "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
 )
+_SVHN = ("http://ufldl.stanford.edu/housenumbers/",)
 
 
 def _read_npz(path: Path, spec: DataSpec, progress: Progress) -> Arrays:
@@ -197,5 +198,27 @@ SOURCES: dict[str, Source] = {
     "dogs": _class_folders("dogs", "http://vision.stanford.edu/aditya86/ImageNetDogs/"),
     "flowers": _class_folders(
         "flowers", "https://www.robots.ox.ac.uk/~vgg/data/flowers/102/"
+    ),
+    "svhn": Source(
+        forms=tuple(
+            Form(f"{folder}train_32x32.mat", svhn.read, beside=svhn.BESIDE)
+            for folder in ("", "svhn/", "SVHN/")
+        ),
+        class_names=_DIGITS,
+        remotes=(
+            _remote(
+                _SVHN,
+                "train_32x32.mat",
+                "e26dedcc434d2e4c54c9b2d4a06d8373",
+                182_040_794,
+            ),
+            _remote(
+                _SVHN,
+                "test_32x32.mat",
+                "eb5a983be6a315427106f1b164d9cef3",
+                64_275_384,
+            ),
+        ),
+        home=_SVHN[0],
     ),
 }
