@@ -41,7 +41,8 @@ class NetworkSpec:
     """A network architecture by name and options (`jaxdd.networks.build`)."""
 
     name: str = "convnet"
-    """convnet, mlp, resnet10 or resnet18."""
+    """convnet, mlp, resnet10, resnet18, resnet34, resnet50, or resnet10_ap and
+    resnet18_ap: with 2x2 averages in place of strides."""
     width: tuple[int, ...] = (128, 128, 128)
     """Channels of each block (convnet) or hidden sizes (mlp); ResNets ignore it."""
     depth: int | None = None
@@ -55,6 +56,11 @@ class NetworkSpec:
     """Weight of the old running statistic (Flax convention; 1 - PyTorch's)."""
     conv: Literal["auto", "stock", "cpu"] = "auto"
     """auto: the CPU convolution on CPU, XLA's elsewhere."""
+    stem: Literal["pad2", "pad1", "imagenet"] = "pad2"
+    """ResNets only. pad2, pad1: a 3x3 convolution with this much padding; imagenet: a
+    7x7 convolution and a 3x3 max-pooling, both of stride 2."""
+    zero_last: bool = True
+    """ResNets only: the last normalisation of each block starts with scale zero."""
 
 
 @dataclass(frozen=True)
@@ -216,6 +222,8 @@ class DataSpec:
     """Bring every image to a square of this many pixels a side."""
     resize_mode: Literal["crop", "stretch"] = "crop"
     """crop: scale the shorter side, keep the centre; stretch: ignore the aspect."""
+    channels: Literal[1, 3] | None = None
+    """Convert images to grey (1) or colour (3)."""
     test_share: float = 0.2
     """Share of each class held out where a folder has no test images."""
     split_seed: int = 0

@@ -38,24 +38,45 @@ class Body(nn.Module):
 
 
 class Block(nn.Module):
-    """The basic block of a residual network."""
+    """A block of a residual network: basic, bottleneck, or with averages for strides.
 
-    def __init__(self, inputs: int, channels: int, stride: int):
+    torchvision's bottleneck strides in its 3x3 convolution. The averaged block (Zhao
+    and Bilen, 2021) pools after the first ReLU and before the shortcut's normalisation.
+    """
+
+    def __init__(
+        self, inputs: int, channels: int, stride: int, kind="basic", norm=None
+    ):
         super().__init__()
-        self.conv_0 = nn.Conv2d(inputs, channels, 3, stride, 1, bias=False)
-        self.norm_0 = nn.BatchNorm2d(channels)
-        self.conv_1 = nn.Conv2d(channels, channels, 3, 1, 1, bias=False)
-        self.norm_1 = nn.BatchNorm2d(channels)
-        self.project = stride != 1 or inputs != channels
+        norm = norm or nn.BatchNorm2d
+        sizes, strided = ((1, 3, 1), 1) if kind == "bottleneck" else ((3, 3), 0)
+        outputs = channels * 4 if kind == "bottleneck" else channels
+        self.pools = kind == "averaged" and stride > 1
+        step, before, self.count = 1 if self.pools else stride, inputs, len(sizes)
+        for index, size in enumerate(sizes):
+            after = outputs if index == self.count - 1 else channels
+            moves = step if index == strided else 1
+            layer = nn.Conv2d(before, after, size, moves, size // 2, bias=False)
+            self.add_module(f"conv_{index}", layer)
+            self.add_module(f"norm_{index}", norm(after))
+            before = after
+        self.project = stride != 1 or inputs != outputs
         if self.project:
-            self.shortcut = nn.Conv2d(inputs, channels, 1, stride, bias=False)
-            self.shortcut_norm = nn.BatchNorm2d(channels)
+            self.shortcut = nn.Conv2d(inputs, outputs, 1, step, bias=False)
+            self.shortcut_norm = norm(outputs)
 
     def forward(self, image: torch.Tensor) -> torch.Tensor:
-        out = torch.relu(self.norm_0(self.conv_0(image)))
-        out = self.norm_1(self.conv_1(out))
+        out = image
+        for index in range(self.count):
+            out = getattr(self, f"norm_{index}")(getattr(self, f"conv_{index}")(out))
+            if index < self.count - 1:
+                out = torch.relu(out)
+            if self.pools and not index:
+                out = nn.functional.avg_pool2d(out, 2)
         if self.project:
-            image = self.shortcut_norm(self.shortcut(image))
+            image = self.shortcut(image)
+            image = nn.functional.avg_pool2d(image, 2) if self.pools else image
+            image = self.shortcut_norm(image)
         return torch.relu(out + image)
 
 
@@ -80,21 +101,25 @@ def convnet(inputs, widths, side, outputs, norm, pooling, padding=1) -> Body:
     return Body(layers, inputs * side * side, outputs)
 
 
-def resnet(counts, channels, outputs) -> Body:
-    """Residual network with the 3x3 stem of stride 1 and padding 2."""
+def resnet(counts, channels, outputs, kind="basic", stem="pad2", norm=None, pixels=1):
+    """Residual network with a stem by name; averaged ones end with `pixels`."""
+    form = {"pad2": (3, 1, 2), "pad1": (3, 1, 1), "imagenet": (7, 2, 3)}[stem]
     layers: dict[str, nn.Module] = {
-        "stem": nn.Conv2d(3, channels, 3, 1, 2, bias=False),
-        "stem_norm": nn.BatchNorm2d(channels),
+        "stem": nn.Conv2d(3, channels, *form, bias=False),
+        "stem_norm": (norm or nn.BatchNorm2d)(channels),
         "relu": nn.ReLU(),
     }
+    if stem == "imagenet":
+        layers["max"] = nn.MaxPool2d(3, 2, 1)
     inputs = channels
     for stage, count in enumerate(counts):
         for index in range(count):
             width, stride = channels << stage, 2 if stage and not index else 1
-            layers[f"stage_{stage}_{index}"] = Block(inputs, width, stride)
-            inputs = width
-    layers["pool"] = nn.AdaptiveAvgPool2d(1)
-    return Body(layers, inputs, outputs)
+            layers[f"stage_{stage}_{index}"] = Block(inputs, width, stride, kind, norm)
+            inputs = width * 4 if kind == "bottleneck" else width
+    if kind != "averaged":
+        layers["pool"] = nn.AdaptiveAvgPool2d(1)
+    return Body(layers, inputs * pixels, outputs)
 
 
 def mlp(inputs, widths, outputs) -> Body:
@@ -124,6 +149,12 @@ def cases() -> Iterator[tuple[str, Body, tuple[int, int, int, int]]]:
     yield "convnet_layer", convnet(3, (4, 6), 8, 3, "layer", avg), (2, 8, 8, 3)
     yield "resnet18", resnet((2, 2, 2, 2), 2, 3), (3, 7, 7, 3)
     yield "mlp", mlp(48, (6, 5), 3), (3, 4, 4, 3)
+    bottleneck = resnet((1, 2, 1), 2, 3, "bottleneck", "pad1")
+    yield "resnet_bottleneck", bottleneck, (3, 7, 7, 3)
+    yield "resnet_imagenet", resnet((1, 1), 2, 3, stem="imagenet"), (3, 21, 18, 3)
+    instance = lambda channels: nn.GroupNorm(channels, channels)
+    averaged = resnet((1, 1, 1), 2, 3, "averaged", "pad1", instance, 4)
+    yield "resnet_averaged", averaged, (3, 8, 9, 3)
 
 
 def randomise(network: nn.Module, rng: np.random.Generator) -> None:

@@ -18,14 +18,14 @@ from jaxdd.networks import conv, norm
 from jaxdd.networks.convnet import ConvNet, first_padding
 from jaxdd.networks.functional import count_parameters, from_linen, from_nnx
 from jaxdd.networks.mlp import MLP
-from jaxdd.networks.resnet import BLOCKS, ResNet
+from jaxdd.networks.resnet import DESIGNS, ResNet, stem_side
 from jaxdd.records import NetworkSpec
 
 __all__ = ["NAMES", "build", "count_parameters", "from_linen", "from_nnx"]
 
-NAMES = ("convnet", "mlp", *BLOCKS)
+NAMES = ("convnet", "mlp", *DESIGNS)
 _DTYPES = ("float32", "bfloat16")
-_CHOICES = ("norm", "pooling", "initialiser", "conv")
+_CHOICES = ("norm", "pooling", "initialiser", "conv", "stem")
 
 
 def build(
@@ -86,12 +86,30 @@ def _module(
         "momentum": spec.batch_momentum,
         "conv": spec.conv,
     }
-    if spec.name in BLOCKS:
-        return ResNet(BLOCKS[spec.name], **common), f"{spec.name}-{spec.norm}"
+    if spec.name in DESIGNS:
+        return _resnet(spec, image_shape, common)
     width = _width(spec)
     _check_convnet(spec, width, image_shape)
     name = "-".join(["convnet", *map(str, width), spec.norm])
     return ConvNet(width, pooling=spec.pooling, **common), name
+
+
+def _resnet(
+    spec: NetworkSpec, image_shape: tuple[int, int, int], common: dict[str, Any]
+) -> tuple[nn.Module, str]:
+    """A residual network; three averagings must leave it a pixel."""
+    design = DESIGNS[spec.name]
+    side = stem_side(spec.stem, min(image_shape[:2]))
+    if design.averaged and side < 8:
+        raise InputError(
+            f"network.name: {spec.name} averages three times and the stem "
+            f"{spec.stem!r} leaves {side} pixels a side of images of {image_shape[0]}x"
+            f"{image_shape[1]}; at least 8 are needed, {spec.name[:-3]} takes any size"
+        )
+    options = {"stem": spec.stem, "zero_last": spec.zero_last}
+    name = f"{spec.name}-{spec.norm}"
+    name += "" if spec.stem == "pad2" else f"-{spec.stem}"
+    return ResNet(**design._asdict(), **options, **common), name
 
 
 def _width(spec: NetworkSpec) -> tuple[int, ...]:

@@ -22,6 +22,21 @@ MODULES = {
     ),
     "convnet_layer": (ConvNet, {"width": (4, 6), "norm": "layer"}),
     "resnet18": (ResNet, {"blocks": (2, 2, 2, 2), "channels": 2}),
+    "resnet_bottleneck": (
+        ResNet,
+        {"blocks": (1, 2, 1), "channels": 2, "stem": "pad1", "bottleneck": True},
+    ),
+    "resnet_imagenet": (ResNet, {"blocks": (1, 1), "channels": 2, "stem": "imagenet"}),
+    "resnet_averaged": (
+        ResNet,
+        {
+            "blocks": (1, 1, 1),
+            "channels": 2,
+            "stem": "pad1",
+            "averaged": True,
+            "norm": "instance",
+        },
+    ),
     "mlp": (MLP, {"width": (6, 5)}),
 }
 
