@@ -18,17 +18,48 @@ _CLOTHES = (
     *("Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"),
 )
 
-# The owners' page of CIFAR has moved; the old address redirects where it still answers.
-_CIFAR = ("https://www.cs.toronto.edu/~kriz/", "https://cave.cs.toronto.edu/kriz/")
-_MNIST = (
-    "http://yann.lecun.com/exdb/mnist/",
-    "https://ossci-datasets.s3.amazonaws.com/mnist/",
+
+def _remotes(
+    folders: tuple[str, ...], *rows: tuple[str, str, int]
+) -> tuple[Remote, ...]:
+    """Files (name, MD5, bytes) that lie in each of these folders."""
+    return tuple(
+        Remote(name, tuple(f + name for f in folders), f"md5:{checksum}", size)
+        for name, checksum, size in rows
+    )
+
+
+_CIFAR_PAGE = "https://www.cs.toronto.edu/~kriz/cifar.html"
+_CIFAR = _remotes(  # the owners have moved; their old address redirects
+    ("https://www.cs.toronto.edu/~kriz/", "https://cave.cs.toronto.edu/kriz/"),
+    ("cifar-10-python.tar.gz", "c58f30108f718f92721af3b95e74349a", 170_498_071),
+    ("cifar-100-python.tar.gz", "eb9058c3a382ffc7106e4002c42a8d85", 169_001_437),
 )
-_FASHION = (
-    "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
-    "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
+_MNIST = _remotes(
+    (
+        "http://yann.lecun.com/exdb/mnist/",
+        "https://ossci-datasets.s3.amazonaws.com/mnist/",
+    ),
+    ("train-images-idx3-ubyte.gz", "f68b3c2dcbeaaa9fbdd348bbdeb94873", 9_912_422),
+    ("train-labels-idx1-ubyte.gz", "d53e105ee54ea40749a09fcbcd1e9432", 28_881),
+    ("t10k-images-idx3-ubyte.gz", "9fb629c4189551a2d022fa330f9573f3", 1_648_877),
+    ("t10k-labels-idx1-ubyte.gz", "ec29112dd5afa0611ce80d1b7f02629c", 4_542),
 )
-_SVHN = ("http://ufldl.stanford.edu/housenumbers/",)
+_FASHION = _remotes(
+    (
+        "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+        "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/",
+    ),
+    ("train-images-idx3-ubyte.gz", "8d4fb7e6c68d591d4c3dfef9ec88bf0d", 26_421_880),
+    ("train-labels-idx1-ubyte.gz", "25c81989df183df01b3e8a0aad5dffbe", 29_515),
+    ("t10k-images-idx3-ubyte.gz", "bef4ecab320f06d8554ea6380940ec79", 4_422_102),
+    ("t10k-labels-idx1-ubyte.gz", "bb300cfdad3c16e7a12a480ee83cd310", 5_148),
+)
+_SVHN = _remotes(
+    ("http://ufldl.stanford.edu/housenumbers/",),
+    ("train_32x32.mat", "e26dedcc434d2e4c54c9b2d4a06d8373", 182_040_794),
+    ("test_32x32.mat", "eb5a983be6a315427106f1b164d9cef3", 64_275_384),
+)
 
 
 def _read_npz(path: Path, spec: DataSpec, progress: Progress) -> Arrays:
@@ -37,10 +68,6 @@ def _read_npz(path: Path, spec: DataSpec, progress: Progress) -> Arrays:
         arrays = npz.read(path)
         advance(1)
     return arrays
-
-
-def _remote(folders: tuple[str, ...], name: str, checksum: str, size: int) -> Remote:
-    return Remote(name, tuple(f + name for f in folders), f"md5:{checksum}", size)
 
 
 def _idx_forms(*folders: str) -> tuple[Form, ...]:
@@ -70,32 +97,7 @@ SOURCES: dict[str, Source] = {
     "mnist": Source(
         forms=(Form("mnist.npz", _read_npz), *_idx_forms("", "mnist/", "MNIST/raw/")),
         class_names=_DIGITS,
-        remotes=(
-            _remote(
-                _MNIST,
-                "train-images-idx3-ubyte.gz",
-                "f68b3c2dcbeaaa9fbdd348bbdeb94873",
-                9_912_422,
-            ),
-            _remote(
-                _MNIST,
-                "train-labels-idx1-ubyte.gz",
-                "d53e105ee54ea40749a09fcbcd1e9432",
-                28_881,
-            ),
-            _remote(
-                _MNIST,
-                "t10k-images-idx3-ubyte.gz",
-                "9fb629c4189551a2d022fa330f9573f3",
-                1_648_877,
-            ),
-            _remote(
-                _MNIST,
-                "t10k-labels-idx1-ubyte.gz",
-                "ec29112dd5afa0611ce80d1b7f02629c",
-                4_542,
-            ),
-        ),
+        remotes=_MNIST,
         home="http://yann.lecun.com/exdb/mnist/",
     ),
     "fashion_mnist": Source(
@@ -105,32 +107,7 @@ SOURCES: dict[str, Source] = {
             *_idx_forms("fashion_mnist/", "fashion-mnist/", "FashionMNIST/raw/", ""),
         ),
         class_names=_CLOTHES,
-        remotes=(
-            _remote(
-                _FASHION,
-                "train-images-idx3-ubyte.gz",
-                "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
-                26_421_880,
-            ),
-            _remote(
-                _FASHION,
-                "train-labels-idx1-ubyte.gz",
-                "25c81989df183df01b3e8a0aad5dffbe",
-                29_515,
-            ),
-            _remote(
-                _FASHION,
-                "t10k-images-idx3-ubyte.gz",
-                "bef4ecab320f06d8554ea6380940ec79",
-                4_422_102,
-            ),
-            _remote(
-                _FASHION,
-                "t10k-labels-idx1-ubyte.gz",
-                "bb300cfdad3c16e7a12a480ee83cd310",
-                5_148,
-            ),
-        ),
+        remotes=_FASHION,
         home="https://github.com/zalandoresearch/fashion-mnist",
     ),
     "cifar10": Source(
@@ -144,15 +121,8 @@ SOURCES: dict[str, Source] = {
             *_image_forms("cifar10"),
         ),
         class_names=_OBJECTS,
-        remotes=(
-            _remote(
-                _CIFAR,
-                "cifar-10-python.tar.gz",
-                "c58f30108f718f92721af3b95e74349a",
-                170_498_071,
-            ),
-        ),
-        home="https://www.cs.toronto.edu/~kriz/cifar.html",
+        remotes=_CIFAR[:1],
+        home=_CIFAR_PAGE,
     ),
     "cifar100": Source(
         forms=(
@@ -164,15 +134,17 @@ SOURCES: dict[str, Source] = {
             Form("meta", cifar.cifar100_python, beside=cifar.BESIDE),
             *_image_forms("cifar100"),
         ),
-        remotes=(
-            _remote(
-                _CIFAR,
-                "cifar-100-python.tar.gz",
-                "eb9058c3a382ffc7106e4002c42a8d85",
-                169_001_437,
-            ),
+        remotes=_CIFAR[1:],
+        home=_CIFAR_PAGE,
+    ),
+    "svhn": Source(
+        forms=tuple(
+            Form(f"{folder}train_32x32.mat", svhn.read, beside=svhn.BESIDE)
+            for folder in ("", "svhn/", "SVHN/")
         ),
-        home="https://www.cs.toronto.edu/~kriz/cifar.html",
+        class_names=_DIGITS,
+        remotes=_SVHN,
+        home="http://ufldl.stanford.edu/housenumbers/",
     ),
     "tinyimagenet": Source(
         forms=_image_forms("tiny-imagenet-200", "tiny_imagenet", "tinyimagenet"),
@@ -198,27 +170,5 @@ SOURCES: dict[str, Source] = {
     "dogs": _class_folders("dogs", "http://vision.stanford.edu/aditya86/ImageNetDogs/"),
     "flowers": _class_folders(
         "flowers", "https://www.robots.ox.ac.uk/~vgg/data/flowers/102/"
-    ),
-    "svhn": Source(
-        forms=tuple(
-            Form(f"{folder}train_32x32.mat", svhn.read, beside=svhn.BESIDE)
-            for folder in ("", "svhn/", "SVHN/")
-        ),
-        class_names=_DIGITS,
-        remotes=(
-            _remote(
-                _SVHN,
-                "train_32x32.mat",
-                "e26dedcc434d2e4c54c9b2d4a06d8373",
-                182_040_794,
-            ),
-            _remote(
-                _SVHN,
-                "test_32x32.mat",
-                "eb5a983be6a315427106f1b164d9cef3",
-                64_275_384,
-            ),
-        ),
-        home=_SVHN[0],
     ),
 }
