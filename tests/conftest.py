@@ -9,6 +9,7 @@ os.environ["XLA_FLAGS"] = (
     + " --xla_force_host_platform_device_count=8 --xla_backend_optimization_level=1"
 )
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
+os.environ["JAXDD_OFFLINE"] = "1"  # a missing file is an error, never a download
 
 from pathlib import Path
 

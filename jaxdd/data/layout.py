@@ -121,7 +121,7 @@ def _classes(
     train = {p.folder for p in places if p and not p.test} - {""}
     test = {p.folder for p in places if p and p.test} - {""}
     if len(train) < 2:  # one class is none
-        flat = [p and Place(p.test, "", f"{p.folder}/{p.file}") for p in places]
+        flat = [p and Place(p.test, "", f"{p.folder}/{p.file}".lstrip("/")) for p in places]
         return flat, (), []
     if test - train:
         raise InputError(

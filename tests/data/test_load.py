@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from jaxdd.base import InputError
-from jaxdd.data import load as loading
+from jaxdd.data.catalogue import SOURCES
 from jaxdd.data.load import load
+from jaxdd.data.source import Form
 from jaxdd.records import DataSpec
 from tests.helpers import toy_images
 
@@ -63,13 +64,12 @@ def test_the_cache_spares_decoding_and_notices_a_new_file(
     first = load(spec, cache=cache)
     assert len(list(cache.iterdir())) == 1
 
-    def refuse(path):
+    def refuse(path, spec, progress):
         raise AssertionError("decoded again")
 
-    row = loading.SOURCES["mnist"]._replace(read=refuse)
+    row = SOURCES["mnist"]._replace(forms=(Form("mnist.npz", refuse),))
     with monkeypatch.context() as patch:
-        refuse.__module__ = "jaxdd.data.npz"
-        patch.setitem(loading.SOURCES, "mnist", row)
+        patch.setitem(SOURCES, "mnist", row)
         assert load(spec, cache=cache).train.hash == first.train.hash
     np.savez(mnist_file, **{**arrays, "x_train": arrays["x_train"] // 2})
     second = load(spec, cache=cache)
@@ -98,18 +98,33 @@ def _write(path, arrays):
 def test_an_unknown_name_gets_a_suggestion(name, near):
     with pytest.raises(InputError, match=f"Did you mean '{near}'"):
         load(DataSpec(name))
-    with pytest.raises(InputError, match=r"unknown\. Known: digits, mnist, npz"):
+    with pytest.raises(InputError, match=r"unknown\. Known: digits, mnist, .*npz"):
         load(DataSpec("zzzzz"))
 
 
 def test_missing_files_are_named(tmp_path, mnist_file):
-    with pytest.raises(InputError, match=r"give --data.dir, or set .* JAXDD_DATA"):
-        load(DataSpec("mnist"))
-    for path in (tmp_path / "empty", tmp_path / "b.npz"):
-        with pytest.raises(InputError, match=rf"no file {path}"):
-            load(DataSpec("mnist", path))
+    for cache in (None, tmp_path):  # never downloaded in tests: JAXDD_OFFLINE
+        with pytest.raises(InputError, match=r"no data.dir \(or JAXDD_DATA\) is given"):
+            load(DataSpec("mnist"), cache=cache)
+    with pytest.raises(InputError, match=r"nothing of data set 'mnist' is there"):
+        load(DataSpec("mnist", tmp_path / "empty"))
+    with pytest.raises(InputError, match=r"b.npz' does not exist; give an .npz file"):
+        load(DataSpec("mnist", tmp_path / "b.npz"))
     with pytest.raises(InputError, match=r"the path of an .npz file with x_train"):
         load(DataSpec("npz", tmp_path))
+    with pytest.raises(InputError, match=r"needs data\.dir: a folder with one folder"):
+        load(DataSpec("folder"))
+    with pytest.raises(InputError, match="nowhere' does not exist; give a folder"):
+        load(DataSpec("folder", tmp_path / "nowhere"))
+
+
+def test_embedded_and_array_data_are_resized(mnist_file):
+    digits = load(DataSpec("digits", resize=16, channels=3))
+    assert digits.train.image_shape == (16, 16, 3)
+    small = load(DataSpec("mnist", mnist_file, resize=4, resize_mode="stretch"))
+    assert small.train.image_shape == (4, 4, 1)
+    with pytest.raises(InputError, match=r"data\.resize is 0"):
+        load(DataSpec("mnist", mnist_file, resize=0))
 
 
 @pytest.mark.parametrize("cached", [False, True])
