@@ -115,7 +115,10 @@ def _same(value: Any, *_: Any) -> np.ndarray:
 def _by_type(function: Any, kind: Any, arguments: Any, state: Any) -> Any:
     """A tensor with attributes, which are left out."""
     del kind, state
-    return TENSORS[function.module, function.name](*arguments)
+    known = (function.module, function.name)
+    if known not in TENSORS:
+        raise InputError(f"it rebuilds a tensor by {function}, which is not done")
+    return TENSORS[known](*arguments)
 
 
 def _mapping(pairs: Any = ()) -> dict:
