@@ -17,9 +17,11 @@ from jaxdd.data.layout import METADATA, Layout, Place, arrange
 from jaxdd.data.source import Arrays, Progress
 from jaxdd.records import DataSpec
 
-__all__ = ["read"]
+__all__ = ["LARGEST", "alike", "left_out", "read"]
 
-_LARGEST = 8 << 30  # bytes of pixels without resizing
+LARGEST = 8 << 30
+"""Bytes that the pixels of a data set may take."""
+
 _SHOWN = 5  # names in a message
 
 
@@ -48,10 +50,10 @@ def read(path: Path, spec: DataSpec, progress: Progress) -> Arrays:
             _images(tree.files, metadata),
             side=spec.resize,
             mode=spec.resize_mode,
-            limit=_LARGEST,
+            limit=LARGEST,
             advance=advance,
         )
-    notes = _left_out(decoded, spec, path)
+    notes = left_out(decoded, spec, path)
     layout = arrange(decoded.names, metadata, str(path))
     return _assemble(decoded, layout, spec, path, notes + layout.notes)
 
@@ -80,8 +82,12 @@ def _images(
             metadata[name.rsplit("/", 1)[-1]] = data.decode(errors="replace")
 
 
-def _left_out(decoded: Decoded, spec: DataSpec, path: Path) -> list[str]:
-    """Notes on images that do not decode, or a refusal."""
+def left_out(decoded: Decoded, spec: DataSpec, path: Path) -> list[str]:
+    """Notes on images that do not decode.
+
+    Raises:
+      InputError: there are some, and `spec.skip_bad` is not set.
+    """
     bad = sorted(decoded.bad)
     if not bad:
         return []
@@ -109,7 +115,7 @@ def _assemble(
     if twice is not None:
         raise InputError(f"{path} holds {twice.file} twice; which one is meant?")
     names = [decoded.names[row] for row in rows]
-    pixels = _alike([decoded.pixels[row] for row in rows], names, path)
+    pixels = alike([decoded.pixels[row] for row in rows], names, path)
     test = np.array([place.test for place in places])
     number = {folder: c for c, folder in enumerate(layout.folders)}
     label = np.array([number.get(place.folder, 0) for place in places], np.int32)
@@ -125,10 +131,14 @@ def _assemble(
     return arrays | {"class_names": np.array(layout.class_names, str)}
 
 
-def _alike(
+def alike(
     pixels: list[np.ndarray], names: Sequence[str], path: Path
 ) -> list[np.ndarray]:
-    """All of one size, and in colour if one is."""
+    """The images [h,w,c], in colour if one is.
+
+    Raises:
+      InputError: they differ in size.
+    """
     first = pixels[0].shape[:2]
     odd = next((i for i, p in enumerate(pixels) if p.shape[:2] != first), None)
     if odd is not None:
