@@ -1,4 +1,6 @@
-"""A tiny teacher and data set shared by the tests of preparation."""
+"""Tiny teachers and a data set shared by the tests of preparation."""
+
+import dataclasses
 
 from jaxdd.base import Dataset
 from jaxdd.records import AugmentSpec, NetworkSpec, OptimiserSpec, Recipe, Teacher
@@ -19,6 +21,17 @@ TINY = Teacher(
     loss_scale=1.0,
     recipe=RECIPE,
 )
+# One for each objective, with all the networks it knows.
+OBJECTIVES = {
+    "barlow": TINY,
+    "simclr": dataclasses.replace(
+        TINY, objective="simclr", projector=(12, 5), projector_norm=False
+    ),
+    "vicreg": dataclasses.replace(TINY, objective="vicreg", projector=(12, 5)),
+    "byol": dataclasses.replace(
+        TINY, objective="byol", projector=(12, 5), predictor=(10, 5)
+    ),
+}
 
 
 def toy_dataset() -> Dataset:
