@@ -110,9 +110,10 @@ def _named_by_path(name: str, path: Path | None) -> Found:
 
 def _prepared(name: str, path: Path | None) -> Found:
     """A data set of TensorFlow Datasets."""
-    from jaxdd.data import tfds
+    from jaxdd.data import tfds, tfds_find
 
-    return Found(name, Form("", partial(tfds.read, name)), path)
+    form = Form("", partial(tfds.read, name), resized=True)
+    return Found(name, form, tfds_find.find(name, path))
 
 
 def _search(name: str, source: Source, path: Path) -> Found | None:

@@ -17,6 +17,7 @@ from jaxdd.base import InputError
 from jaxdd.data import tfds, tfds_find
 from jaxdd.data.decode import Decoded
 from jaxdd.data.decode_worker import decode_one
+from jaxdd.data.load import load
 from jaxdd.data.source import silent
 from jaxdd.records import DataSpec
 from tests.data import make_tfds_small as small
@@ -79,6 +80,19 @@ def test_the_committed_data_set_is_read(folder, name):
         ("small: decode train", 8, "image", 8),
         ("small: decode test", 4, "image", 4),
     ]
+
+
+def test_a_tfds_name_is_loaded_and_cached(tmp_path, monkeypatch):
+    cache, spec = tmp_path / "cache", DataSpec("tfds:small", ROOT, resize=4)
+    data = load(spec, cache=cache)
+    assert data.train.class_names == small.NAMES
+    assert data.train.image_shape == (4, 4, 3)
+    monkeypatch.setattr(tfds, "decode_all", None)
+    assert load(spec, cache=cache).train.hash == data.train.hash
+    copy = shutil.copytree(PLACE, tmp_path / "copy" / "small" / "1.0.0")
+    shutil.copy(copy / "dataset_info.json", copy / "another.json")
+    with pytest.raises(TypeError):  # another folder, so it is decoded again
+        load(dataclasses.replace(spec, dir=tmp_path / "copy"), cache=cache)
 
 
 def test_reading_does_not_import_tensorflow():
