@@ -62,7 +62,7 @@ class Source(NamedTuple):
     Attributes:
       forms: tried in order.
       class_names: where the files do not name the classes.
-      remotes: all of them together make up the first form; empty where the owners
+      remotes: all of them together make up one of the forms; empty where the owners
         publish nothing that may be fetched.
       home: the page where a person finds the data.
     """

@@ -238,14 +238,14 @@ def mixed():
     return [*rows, {"image": small.encode(grey), "label": 1}]
 
 
-def test_mixed_sizes_need_resize(make, plain):
+def test_tfds_images_of_mixed_sizes_need_resize(make, plain):
     read = make(plain, {"train": mixed()})
     with pytest.raises(InputError, match=r"train 0 is 8x8, train 8 9x5.*data\.resize"):
         read()
 
 
 @pytest.mark.parametrize("mode", ["crop", "stretch"])
-def test_mixed_sizes_are_resized(make, plain, mode):
+def test_tfds_images_of_mixed_sizes_are_resized(make, plain, mode):
     spec = dataclasses.replace(SPEC, resize=4, resize_mode=mode)
     arrays = make(plain, {"train": mixed()}, spec)()
     assert arrays["x_train"].shape == (9, 4, 4, 3)
