@@ -157,7 +157,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Teacher:
-    """A self-supervised target model, trained here (`jaxdd.prepare.ssl`)."""
+    """A self-supervised target model, trained here (`jaxdd.prepare`) or imported."""
 
     network: NetworkSpec = NetworkSpec(name="resnet18", norm="batch")
     represent: Literal["features", "output"] = "features"
@@ -194,6 +194,9 @@ class Teacher:
     the training images."""
     recipe: Recipe = Recipe()
     seed: int = 0
+    checkpoint: Path | None = None
+    """Take the weights from this file instead of training: PyTorch (.pt, .pth, .ckpt),
+    .safetensors or .npz, a ResNet by torchvision's names that fits `network`."""
 
 
 @dataclass(frozen=True)

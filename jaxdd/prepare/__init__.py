@@ -24,6 +24,7 @@ from jaxdd.base import (
 )
 from jaxdd.networks.teacher import represent
 from jaxdd.prepare.cache import asset_key, cached_tree
+from jaxdd.prepare.imported import import_teacher, teacher_identity
 from jaxdd.prepare.quality import measure, measured
 from jaxdd.prepare.ssl import Shard, train_teacher, whole
 from jaxdd.prepare.views import build_table, table_bytes, table_dtype
@@ -47,7 +48,7 @@ def prepare(
     view_budget: int = 12_000_000_000,
     announce: Announce = lambda line: None,
 ) -> tuple[TeacherAsset, dict[str, float]]:
-    """Trains, or finds in the cache, the teacher that a method asks for.
+    """Trains, imports, or finds in the cache, the teacher that a method asks for.
 
     Args:
       need: the teacher and the views over which its outputs are wanted.
@@ -61,24 +62,30 @@ def prepare(
 
     Returns:
       The asset, and the quality of its training: `final_loss`, the mean of the last
-      ten steps, and what `jaxdd.prepare.quality.measure` finds.
+      ten steps where it was trained, and what `jaxdd.prepare.quality.measure` finds.
 
     Raises:
-      InputError: settings without meaning, a training that diverged, or a cache that
-        cannot be written.
+      InputError: settings without meaning, a training that diverged, a checkpoint that
+        does not fit, or a cache that cannot be written.
     """
     corpus, teacher = dataset.train, need.teacher
     _, read, _ = represent(teacher, corpus.image_shape)
     train = partial(train_teacher, drive=drive, shard=shard)
-    variables, loss = _trained(need, corpus, train, cache, announce)
+    identity, report = teacher_identity(teacher), {}
+    if teacher.checkpoint is not None:
+        announce(f"teacher: weights from {teacher.checkpoint}")
+        variables = import_teacher(teacher, corpus)
+    else:
+        variables, loss = _trained(need, corpus, train, cache, announce)
+        report["final_loss"] = float(loss)
     tested = dataset.test.hash if dataset.test is not None else ""
     quality = cached_tree(
         cache,
-        asset_key(corpus, "quality", teacher, tested),
+        asset_key(corpus, "quality", identity, tested),
         jax.eval_shape(lambda: dict.fromkeys(measured(dataset), jnp.float32(0))),
         lambda: measure(read, variables, dataset, seed=teacher.seed),
     )
-    report = {"final_loss": float(loss)} | {k: float(v) for k, v in quality.items()}
+    report |= {k: float(v) for k, v in quality.items()}
     announce("teacher: " + ", ".join(f"{k} {v:.3f}" for k, v in report.items()))
     if report["collapse"] < _COLLAPSED:
         announce("teacher: warning, its representation has collapsed")
@@ -125,6 +132,7 @@ def _table(
     announce: Announce,
 ) -> Array | tuple:
     """The outputs [views, n, d], or () where they do not fit the budget."""
+    identity = teacher_identity(need.teacher)
     _, read, width = represent(need.teacher, corpus.image_shape)
     shape = (need.views.count, corpus.size, width)
     dtype = table_dtype(shape, budget)
@@ -142,7 +150,7 @@ def _table(
     )
     return cached_tree(
         cache,
-        asset_key(corpus, "table", need.teacher, need.views, jnp.dtype(dtype).name),
+        asset_key(corpus, "table", identity, need.views, jnp.dtype(dtype).name),
         jax.ShapeDtypeStruct(shape, dtype),
         lambda: build_table(
             read,
