@@ -59,6 +59,8 @@ def test_each_view_is_forwarded_on_its_own_in_training_mode(name, key):
     expected = VALUES[name](first.logits, second.logits)
     np.testing.assert_allclose(value, expected, rtol=1e-5)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5), after, last)
+    if name == "simclr":  # has no batch norm here
+        return
     # One forward of both views would standardise them together: another function.
     joint, _ = forward(variables, jnp.concatenate([one, 3 * two]))
     assert not np.allclose(joint.logits[:16], first.logits, atol=1e-3)
@@ -146,7 +148,7 @@ def test_the_average_follows_along_a_cosine(x64):
         np.testing.assert_allclose(followed["body"], expected, rtol=1e-12)
 
 
-@pytest.mark.parametrize("name", OBJECTIVES)
+@pytest.mark.parametrize("name", ["barlow", "byol"])
 def test_gradients_through_the_network_equal_finite_differences(name, key, x64):
     teacher = OBJECTIVES[name]
     network = training_network(teacher, SHAPE)
