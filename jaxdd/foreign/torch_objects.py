@@ -77,6 +77,8 @@ def _check_view(storage: Any, offset: Any, shape: Any, stride: Any) -> None:
     whole = [offset, *shape, *stride]
     if type(storage) is not np.ndarray or storage.ndim != 1:
         raise TypeError("a tensor without a storage")
+    if not storage.flags.c_contiguous:  # a view of a view could leave its memory
+        raise TypeError("a tensor in place of a storage")
     if len(shape) != len(stride) or any(type(n) is not int or n < 0 for n in whole):
         raise InputError(f"it holds a tensor of shape {shape}, stride {stride}")
     last = offset + sum((n - 1) * step for n, step in zip(shape, stride, strict=True))

@@ -182,6 +182,12 @@ def test_storages_that_disagree(tmp_path):
     refused(tmp_path, flagged, "conjugated")
 
 
+def test_a_view_is_no_storage(tmp_path):
+    repeated = tensor((6,), (0,), 5)
+    assert read(tmp_path, repeated + b".").tolist() == [5.0] * 6
+    refused(tmp_path, tensor((6,), (1,), held=repeated) + b".", "damaged")
+
+
 def test_compressed_and_overlapping_archives_are_refused(tmp_path):
     zeros, data = bytes(1 << 20), storage("ByteStorage", count=1 << 20) + b"."
     packed = {"storages": [zeros], "packing": zipfile.ZIP_DEFLATED}
@@ -281,4 +287,29 @@ def test_an_npz_of_weights(tmp_path):
 def test_any_damage_to_a_checkpoint_reads_or_is_refused(tmp_path, data):
     path = tmp_path / "damaged"
     path.write_bytes(data)
+    survives(lambda: read_tensors(path))
+
+
+def parts(ending: str) -> tuple[bytes, list[bytes]]:
+    """The pickle and the storages of a checkpoint."""
+    with zipfile.ZipFile(GOLDEN / f"checkpoint_basic.{ending}") as file:
+        root = "checkpoint_basic/data"
+        count = sum(name.startswith(f"{root}/") for name in file.namelist())
+        storages = [file.read(f"{root}/{number}") for number in range(count)]
+        return file.read(f"{root}.pkl"), storages
+
+
+@pytest.mark.parametrize("ending", ["pt", "ckpt"])
+@settings(
+    max_examples=150,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(choice=st.data())
+def test_damage_behind_the_checksums_reads_or_is_refused(tmp_path, ending, choice):
+    data, storages = parts(ending)
+    path = tmp_path / "damaged"
+    archive(data, storages, path)
+    assert read_tensors(path)
+    archive(choice.draw(mutations(data)), storages, path)
     survives(lambda: read_tensors(path))

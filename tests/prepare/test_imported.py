@@ -14,6 +14,7 @@ from jaxdd.networks.teacher import represent
 from jaxdd.prepare import prepare
 from jaxdd.prepare.imported import import_teacher, teacher_identity
 from jaxdd.records import NetworkSpec, Teacher, TeacherNeed, from_dict, to_dict
+from jaxdd.run import cli
 from tests.helpers import toy_corpus
 from tests.networks.test_imported import shapes
 
@@ -123,3 +124,19 @@ def test_the_record_with_a_checkpoint_survives_json(tmp_path):
     teacher = Teacher(NETWORK, checkpoint=tmp_path / "weights.pt")
     assert from_dict(Teacher, to_dict(teacher)) == teacher
     assert to_dict(teacher)["checkpoint"] == str(tmp_path / "weights.pt")
+
+
+def test_the_command_line_takes_a_checkpoint(checkpoint, tmp_path, capsys):
+    path, _ = checkpoint
+    given = [
+        *("--method", "krr_ssl", "--data.name", "digits"),
+        *("--distill.teacher.checkpoint", str(path), "--workdir", str(tmp_path)),
+        *("--distill.teacher.network.name", "resnet10"),
+        *("--distill.teacher.network.norm", "batch"),
+        *("--distill.teacher.represent", "features"),
+    ]
+    config = cli.parse(given)
+    assert config.distill.teacher.checkpoint == path
+    assert cli.main(given) == 2
+    message = " ".join(capsys.readouterr().err.split())
+    assert "resnet10.npz is of another architecture: at conv1.weight" in message
