@@ -14,6 +14,8 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxdd.base import Array
+from jaxdd.networks import winograd
+from jaxdd.networks.arrays import alike, pad
 
 __all__ = ["choose", "convolve", "general_dilated"]
 
@@ -41,12 +43,12 @@ def convolve(image: Array, kernel: Array, stride: int = 1, padding: int = 0) -> 
     """
     size, channels = kernel.shape[0], image.shape[-1]
     if size == 1:
-        image = _pad(image, padding)[:, ::stride, ::stride]
+        image = _framed(image, padding)[:, ::stride, ::stride]
         return jnp.tensordot(image, kernel[0, 0], 1)
     if stride > 1 or channels <= _FEW_CHANNELS:
         return _by_windows(image, kernel, stride, padding)
     inside = min(padding, size - 1)  # beyond, the derivatives would need cropping
-    return _correlate(*_alike(_pad(image, padding - inside), kernel), inside)
+    return _correlate(*alike(_framed(image, padding - inside), kernel), inside)
 
 
 def general_dilated(
@@ -91,13 +93,15 @@ def general_dilated(
     )
 
 
-def _pad(image: Array, by: int) -> Array:
+def _framed(image: Array, by: int) -> Array:
     """Zero pixels on each side of [n,h,w,c]."""
-    return jnp.pad(image, ((0, 0), (by, by), (by, by), (0, 0))) if by else image
+    return pad(image, (by, by), (by, by))
 
 
 def _forward(image: Array, kernel: Array, padding: int) -> Array:
-    """XLA's stride-1 convolution, in the form its fast CPU kernel accepts."""
+    """Stride-1 convolution: Winograd's, or XLA's in the form of its fast CPU kernel."""
+    if winograd.correlate_pays(image, kernel, padding):
+        return winograd.correlate(image, kernel, padding)
     pads = ((padding, padding), (padding, padding))
     return lax.conv_general_dilated(
         image, kernel, (1, 1), pads, dimension_numbers=_LAYOUT
@@ -107,7 +111,7 @@ def _forward(image: Array, kernel: Array, padding: int) -> Array:
 def _by_windows(image: Array, kernel: Array, stride: int, padding: int) -> Array:
     """Gathers all k*k shifted views, then one matrix product."""
     size, outputs = kernel.shape[0], kernel.shape[-1]
-    padded = _pad(image, padding)
+    padded = _framed(image, padding)
     rows, columns = ((padded.shape[axis] - size) // stride + 1 for axis in (1, 2))
     views = [
         padded[
@@ -157,12 +161,14 @@ def _kernel_gradient(image: Array, gradient: Array, padding: int, size: int) -> 
 
     Bilinear in image and gradient, so its own derivatives are convolutions again.
     """
+    if winograd.gradient_pays(image, gradient, padding, size):
+        return winograd.kernel_gradient(image, gradient, padding)
     channels, outputs = image.shape[-1], gradient.shape[-1]
     if min(channels, outputs) < _MANY_CHANNELS:
         image, gradient = image.transpose(3, 1, 2, 0), gradient.transpose(1, 2, 0, 3)
         return _forward(image, gradient, padding).transpose(1, 2, 0, 3)
     _, rows, columns, _ = gradient.shape
-    padded, flat = _pad(image, padding), gradient.reshape(-1, outputs)
+    padded, flat = _framed(image, padding), gradient.reshape(-1, outputs)
     taps = [
         padded[:, i : i + rows, j : j + columns].reshape(-1, channels).T @ flat
         for i in range(size)
@@ -188,19 +194,3 @@ def _kernel_gradient_bwd(
 
 
 _kernel_gradient.defvjp(_kernel_gradient_fwd, _kernel_gradient_bwd)
-
-
-def _alike(*arrays: Array) -> list[Array]:
-    """Marks all arrays as varying over the same `shard_map` axes.
-
-    A custom derivative must return cotangents with the axes of its arguments; the
-    transpose of this marking sums them over devices where an argument was replicated.
-    """
-    axes = [jax.typeof(array).manual_axis_type.varying for array in arrays]
-    everything = frozenset().union(*axes)
-    return [
-        lax.pcast(array, tuple(everything - own), to="varying")
-        if everything - own
-        else array
-        for array, own in zip(arrays, axes, strict=True)
-    ]
