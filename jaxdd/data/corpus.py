@@ -152,7 +152,8 @@ def _shape(split: Split, spec: DataSpec) -> Split:
     """Converts the channels, pads with zeros, average-pools, rounding halves up."""
     image, label = convert(split[0], spec.channels), split[1]
     pad, pool = spec.pad, spec.pool
-    image = np.pad(image, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
+    if pad:
+        image = np.pad(image, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
     if pool == 1:
         return image, label
     n, h, w, c = image.shape

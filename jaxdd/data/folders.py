@@ -13,8 +13,9 @@ import numpy as np
 from jaxdd.base import InputError
 from jaxdd.data.archive import SUFFIXES, open_tree
 from jaxdd.data.decode import Decoded, decode_all
-from jaxdd.data.layout import METADATA, Layout, Place, arrange
+from jaxdd.data.layout import METADATA, Layout, arrange
 from jaxdd.data.source import Arrays, Progress
+from jaxdd.data.split import hold_out
 from jaxdd.records import DataSpec
 
 __all__ = ["LARGEST", "alike", "left_out", "read"]
@@ -119,8 +120,6 @@ def _assemble(
     test = np.array([place.test for place in places])
     number = {folder: c for c, folder in enumerate(layout.folders)}
     label = np.array([number.get(place.folder, 0) for place in places], np.int32)
-    if not test.any() and spec.test_share:
-        test = _hold_out(places, label, spec, path)
     arrays: Arrays = {"notes": np.array(notes, str)}
     for split, chosen in (("train", ~test), ("test", test)):
         if chosen.any():
@@ -128,7 +127,8 @@ def _assemble(
             arrays[f"x_{split}"] = np.stack(taken)
             if layout.folders:
                 arrays[f"y_{split}"] = label[chosen]
-    return arrays | {"class_names": np.array(layout.class_names, str)}
+    arrays["class_names"] = np.array(layout.class_names, str)
+    return hold_out(arrays, spec, str(path))
 
 
 def alike(
@@ -150,22 +150,3 @@ def alike(
     if all(p.shape[2] == 1 for p in pixels):
         return pixels
     return [np.repeat(p, 3, 2) if p.shape[2] == 1 else p for p in pixels]
-
-
-def _hold_out(
-    places: Sequence[Place], label: np.ndarray, spec: DataSpec, path: Path
-) -> np.ndarray:
-    """A seeded share of each class, at least one image and never all [n]."""
-    test = np.zeros(len(places), bool)
-    for c in np.unique(label):
-        rows = np.flatnonzero(label == c)
-        if len(rows) < 2:
-            raise InputError(
-                f"{path}: class {places[rows[0]].folder!r} has one image; at least two"
-                " are needed, one of them held out for the test. Add images, give"
-                " train/ and test/ folders, or hold none out (--data.test-share 0)"
-            )
-        count = min(max(round(spec.test_share * len(rows)), 1), len(rows) - 1)
-        rng = np.random.default_rng([spec.split_seed, int(c)])
-        test[rng.permutation(rows)[:count]] = True
-    return test

@@ -60,6 +60,8 @@ def arrange(names: Sequence[str], metadata: Mapping[str, str], where: str) -> La
     train, test, others = _splits(paths, labels)
     places = [_place(path, train, test, labels) for path in paths]
     places, folders, lost = _classes(places, where)
+    if not any(place and not place.test for place in places):
+        raise InputError(f"{where} holds no training images, only test images")
     notes = [f"{where}: left out {what}/, not a split in use" for what in others]
     notes += [f"{where}: left out {n}, in no class folder" for n in _few(names, lost)]
     words = _words(metadata.get("words.txt", ""))
@@ -121,7 +123,9 @@ def _classes(
     train = {p.folder for p in places if p and not p.test} - {""}
     test = {p.folder for p in places if p and p.test} - {""}
     if len(train) < 2:  # one class is none
-        flat = [p and Place(p.test, "", f"{p.folder}/{p.file}".lstrip("/")) for p in places]
+        flat = [
+            p and Place(p.test, "", f"{p.folder}/{p.file}".lstrip("/")) for p in places
+        ]
         return flat, (), []
     if test - train:
         raise InputError(

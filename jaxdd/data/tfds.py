@@ -12,6 +12,7 @@ from jaxdd.base import InputError
 from jaxdd.data.decode import decode_all
 from jaxdd.data.folders import LARGEST, alike, left_out
 from jaxdd.data.source import Arrays, Progress
+from jaxdd.data.split import hold_out
 from jaxdd.data.tfds_find import FORMAT, find, first_line
 from jaxdd.records import DataSpec
 
@@ -48,7 +49,7 @@ def read(name: str, path: Path | None, spec: DataSpec, progress: Progress) -> Ar
     Returns:
       x_train, x_test uint8 [n,h,w,c], y_train, y_test and class_names where there are
       labels, and notes. The test arrays are those of the split `test`, or else of
-      `validation`; there are none where there is neither.
+      `validation`, or else a share of the training split (`hold_out`).
 
     Raises:
       InputError: it is not prepared, or not as ArrayRecord, or damaged; it has no
@@ -73,7 +74,7 @@ def read(name: str, path: Path | None, spec: DataSpec, progress: Progress) -> Ar
     if keys.label:
         feature = builder.info.features[keys.label]
         arrays["class_names"] = np.array(list(map(str, feature.names or ())), str)
-    return arrays
+    return hold_out(arrays, spec, str(place))
 
 
 def _open(place: Path) -> Any:

@@ -25,7 +25,7 @@ from tests.data.damage import damages, read_or_refused, recorder
 
 ROOT = Path(small.__file__).parent / "tfds_small"
 PLACE = ROOT / "small" / "1.0.0"
-SPEC = DataSpec("tfds:small")
+SPEC = DataSpec("tfds:small", test_share=0.0)
 
 
 def decode_here(images, *, side, mode, limit, advance):
@@ -186,6 +186,13 @@ def test_a_data_set_without_test_images(make, plain):
     arrays = make(plain, {"train": small.examples("train"), "extra": []})()
     assert "x_test" not in arrays
     assert len(arrays["x_train"]) == 8
+
+
+def test_a_share_is_held_out_where_there_are_no_test_images(make, plain):
+    shared = dataclasses.replace(SPEC, test_share=0.4)
+    held = make(plain, {"train": small.examples("train")}, shared)()
+    assert (len(held["x_train"]), len(held["x_test"])) == (5, 3)
+    assert sorted(set(held["y_test"])) == [0, 1, 2]
 
 
 def test_a_data_set_without_labels(make, kinds):
