@@ -4,6 +4,7 @@ Results are kept under a hash of all settings and of the data, so that a second 
 starts at once and runs of different settings never mix.
 """
 
+import dataclasses
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -27,6 +28,7 @@ from jaxdd.prepare.cache import asset_key, cached_tree
 from jaxdd.prepare.imported import import_teacher, teacher_identity
 from jaxdd.prepare.quality import measure, measured
 from jaxdd.prepare.ssl import Shard, train_teacher, whole
+from jaxdd.prepare.standardise import standardise
 from jaxdd.prepare.views import build_table, table_bytes, table_dtype
 from jaxdd.records import Need, Teacher, TeacherNeed
 from jaxdd.training import scan_drive
@@ -72,12 +74,15 @@ def prepare(
     _, read, _ = represent(teacher, corpus.image_shape)
     train = partial(train_teacher, drive=drive, shard=shard)
     identity, report = teacher_identity(teacher), {}
+    plain = dataclasses.replace(teacher, standardise=False)
     if teacher.checkpoint is not None:
         announce(f"teacher: weights from {teacher.checkpoint}")
-        variables = import_teacher(teacher, corpus)
+        variables = import_teacher(plain, corpus)
     else:
-        variables, loss = _trained(need, corpus, train, cache, announce)
+        variables, loss = _trained(plain, corpus, train, cache, announce)
         report["final_loss"] = float(loss)
+    if teacher.standardise:
+        variables = standardise(teacher, corpus, variables, cache)
     tested = dataset.test.hash if dataset.test is not None else ""
     quality = cached_tree(
         cache,
@@ -94,22 +99,22 @@ def prepare(
 
 
 def _trained(
-    need: TeacherNeed,
+    teacher: Teacher,
     corpus: Corpus,
     train: Callable[[Teacher, Corpus], tuple[Variables, Metrics]],
     cache: Path | None,
     announce: Announce,
 ) -> tuple[Variables, Array]:
     """The teacher's variables and the loss at the end of its training."""
-    body, _, _ = represent(need.teacher, corpus.image_shape)
+    body, _, _ = represent(teacher, corpus.image_shape)
 
     def build() -> tuple[Variables, Array]:
-        announce(f"teacher: training {body.name} for {need.teacher.recipe.steps} steps")
-        variables, metrics = train(need.teacher, corpus)
+        announce(f"teacher: training {body.name} for {teacher.recipe.steps} steps")
+        variables, metrics = train(teacher, corpus)
         return variables, _final_loss(np.asarray(metrics["loss"]))
 
     like = jax.eval_shape(lambda: (body.init(jax.random.key(0)), jnp.float32(0)))
-    return cached_tree(cache, asset_key(corpus, need.teacher), like, build)
+    return cached_tree(cache, asset_key(corpus, teacher), like, build)
 
 
 def _final_loss(loss: np.ndarray) -> Array:

@@ -3,13 +3,9 @@
 import dataclasses
 from typing import Any
 
-import jax.numpy as jnp
-
 from jaxdd import files, foreign
 from jaxdd.base import Corpus, InputError, Variables
-from jaxdd.evaluation.students import apply_to_all
 from jaxdd.networks.imported import from_torch
-from jaxdd.networks.teacher import represent, with_moments
 from jaxdd.records import Teacher
 
 __all__ = ["import_teacher", "teacher_identity"]
@@ -20,7 +16,7 @@ def import_teacher(teacher: Teacher, corpus: Corpus) -> Variables:
 
     Args:
       teacher: its network says what the checkpoint must hold.
-      corpus: the training split, over which a teacher that standardises does so.
+      corpus: the training split; its image shape is read.
 
     Returns:
       The body's variables.
@@ -32,21 +28,13 @@ def import_teacher(teacher: Teacher, corpus: Corpus) -> Variables:
     if path is None:
         raise InputError("teacher.checkpoint: no file is given")
     outputs = 0 if teacher.represent == "features" else teacher.outputs
-    variables = from_torch(
+    return from_torch(
         foreign.read_tensors(path.expanduser()),
         teacher.network,
         corpus.image_shape,
         outputs,
         where=str(path),
     )
-    if not teacher.standardise:
-        return variables
-    plain = dataclasses.replace(teacher, standardise=False)
-    _, read, _ = represent(plain, corpus.image_shape)
-    representation = apply_to_all(read)(variables, corpus)
-    deviation = jnp.std(representation, 0)
-    deviation = jnp.where(deviation > 0, deviation, 1)
-    return with_moments(variables, jnp.mean(representation, 0), deviation)
 
 
 def teacher_identity(teacher: Teacher) -> Any:
