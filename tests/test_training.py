@@ -151,6 +151,43 @@ def test_average_of_the_weights_is_used_at_test(key, data):
     _assert_close(averaged, ema)
 
 
+def test_a_loss_may_keep_an_average_of_its_own(key, data):
+    recipe = Recipe(steps=3, batch=0, optimiser=MOMENTUM)
+    seen = []
+
+    def loss(network, variables, ema, images, targets, key):
+        output, after = network.apply(variables, images, train=True)
+        behind, _ = network.apply(Variables(ema, variables.stats), images, train=True)
+        return jnp.mean((output.logits - 1 - behind.logits) ** 2), (after, {})
+
+    average = training.Average(
+        lambda variables: variables.params,
+        lambda ema, variables, step: jax.tree.map(
+            lambda e, v: e + (v - e) / (step + 2), ema, variables.params
+        ),
+    )
+    source = training.array_source(recipe)
+    run = training.trainer(source, NETWORK, recipe, loss=loss, average=average)
+    state = run.init(key)
+    mean = state.variables.params
+    for step in range(3):
+        seen.append(state.ema)
+        state, metrics = run.step(state, data)
+        mean = jax.tree.map(
+            lambda e, v, step=step: e + (v - e) / (step + 2),
+            mean,
+            state.variables.params,
+        )
+    _assert_close(state.ema, mean)
+    _assert_equal(run.finish(state), state.variables)
+    assert float(metrics["loss"]) != 1
+    assert not np.array_equal(seen[0]["weight"], seen[2]["weight"])
+    trained, _ = _run(key, recipe, data, loss=loss, average=average)
+    _assert_close(trained, state.variables)
+    with pytest.raises(InputError, match=r"recipe\.ema"):
+        training.trainer(source, NETWORK, Recipe(ema=0.5), loss=loss, average=average)
+
+
 def test_mapped_runs_equal_single_runs(key, data):
     recipe = Recipe(steps=4, batch=8, optimiser=MOMENTUM)
     keys = jax.random.split(key, 3)

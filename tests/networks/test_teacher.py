@@ -1,5 +1,6 @@
 """The teacher's body, its representation and its projector."""
 
+import dataclasses
 from functools import partial
 
 import jax
@@ -70,6 +71,41 @@ def test_projector_has_batch_norm_and_relu_after_all_but_the_last_layer(key, ima
     assert jax.tree.structure(after) == jax.tree.structure(variables)
 
 
+def test_a_projector_without_norm_is_dense_and_relu(key, image):
+    teacher = dataclasses.replace(PROJECTED, projector_norm=False, objective="simclr")
+    network = training_network(teacher, SHAPE)
+    variables = jax.jit(network.init)(key)
+    output, _ = jax.jit(partial(network.apply, train=True))(variables, image)
+    params = variables.params["projector"]
+    hidden = output.features @ params["dense_0"]["kernel"]
+    hidden = jnp.maximum(hidden + params["dense_0"]["bias"][None], 0)
+    expected = hidden @ params["head"]["kernel"] + params["head"]["bias"][None]
+    np.testing.assert_allclose(output.logits, expected, rtol=1e-4, atol=1e-5)
+    assert variables.stats["projector"] == {}
+    assert set(params) == {"dense_0", "head"}
+
+
+def test_byol_has_a_predictor_behind_its_projector(key, image):
+    teacher = dataclasses.replace(PROJECTED, objective="byol", predictor=(7, 12))
+    network = training_network(teacher, SHAPE)
+    variables = jax.jit(network.init)(key)
+    assert (network.feature_dim, network.output_dim) == (12, 12)
+    output, after = jax.jit(partial(network.apply, train=True))(variables, image)
+    assert jax.tree.structure(after) == jax.tree.structure(variables)
+    # Body and projector are those of the teacher without one.
+    below = training_network(PROJECTED, SHAPE)
+    parts = jax.jit(below.init)(key)
+    projection, _ = jax.jit(partial(below.apply, train=True))(parts, image)
+    np.testing.assert_allclose(output.features, projection.logits, rtol=1e-5, atol=1e-6)
+    params = variables.params["predictor"]
+    hidden = output.features @ params["dense_0"]["kernel"]
+    hidden = hidden + params["dense_0"]["bias"][None]
+    mean, var = hidden.mean(0, keepdims=True), hidden.var(0, keepdims=True)
+    hidden = jnp.maximum((hidden - mean) / jnp.sqrt(var + 1e-5), 0)
+    expected = hidden @ params["head"]["kernel"] + params["head"]["bias"][None]
+    np.testing.assert_allclose(output.logits, expected, rtol=1e-3, atol=1e-4)
+
+
 def test_half_precision_body_gives_float32_projections(key, image):
     network = training_network(PROJECTED, SHAPE, "bfloat16")
     variables = jax.eval_shape(network.init, key)
@@ -83,6 +119,11 @@ def test_half_precision_body_gives_float32_projections(key, image):
         (Teacher(network=BODY, represent="logits"), "teacher.represent"),  # pyright: ignore
         (Teacher(network=BODY, represent="output", outputs=0), "outputs"),
         (Teacher(network=BODY, projector=(8, 0)), "teacher.projector"),
+        (Teacher(network=BODY, objective="byol"), "teacher.predictor"),
+        (
+            Teacher(network=BODY, objective="byol", projector=(8,), predictor=()),
+            "teacher.predictor",
+        ),
     ],
 )
 def test_bad_teachers_are_named(teacher, named):
