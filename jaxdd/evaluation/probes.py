@@ -48,23 +48,37 @@ def knn(
       neighbours: k; all of the training set where it is smaller.
     """
     k, classes = min(neighbours, len(train_label)), int(jnp.max(train_label)) + 1
-    test = np.asarray(test_features)
+    test, known = np.asarray(test_features), _centre(train_features)
     votes = [
-        np.asarray(
-            _votes(k, classes, train_features, train_label, test[i : i + _BLOCK])
-        )
+        np.asarray(_votes(k, classes, known, train_label, test[i : i + _BLOCK]))
         for i in range(0, len(test), _BLOCK)
     ]
     return accuracy(np.concatenate(votes), test_label)
 
 
-@jax.jit(static_argnums=(0, 1))
-def _votes(k: int, classes: int, train: Array, label: Array, test: Array) -> Array:
-    """Votes [t,classes] of the k nearest; centred, so that squares cancel less."""
+@jax.jit
+def _centre(train: Array) -> tuple[Array, Array, Array]:
+    """Centre [1,d], centred rows [n,d] and their squares [1,n].
+
+    Squares of centred rows cancel less in the distances.
+    """
     centre = jnp.mean(train, axis=0, keepdims=True)
-    train, test = train - centre, test - centre
-    inner = jnp.matmul(test, train.T, precision="highest")
-    distance = jnp.sum(train**2, 1)[None] - 2 * inner  # up to ||test||^2, one a row
+    train = train - centre
+    return centre, train, jnp.sum(train**2, 1)[None]
+
+
+@jax.jit(static_argnums=(0, 1))
+def _votes(
+    k: int,
+    classes: int,
+    known: tuple[Array, Array, Array],
+    label: Array,
+    test: Array,
+) -> Array:
+    """Votes [t,classes] of the k nearest training rows."""
+    centre, train, square = known
+    inner = jnp.matmul(test - centre, train.T, precision="highest")
+    distance = square - 2 * inner  # up to ||test||^2, one a row
     _, nearest = jax.lax.top_k(-distance, k)
     return jnp.sum(jax.nn.one_hot(label[nearest], classes), axis=1)
 
