@@ -4,7 +4,8 @@ python experiments/reproduce.py                     # all of them, about an hour
 python experiments/reproduce.py krr_ssl_mnist dm_mnist_ipc1
 
 Each entry is one command line of experiments/run.py; its report goes to
-experiments/results/<name>.json. MNIST is looked for in the folder JAXDD_DATA.
+experiments/results/<name>.json. MNIST, CIFAR-10 and Tiny-ImageNet are looked for in the
+folder JAXDD_DATA.
 """
 
 import argparse
@@ -25,6 +26,13 @@ RUNS = {
     ),
     "krr_ssl_mnist_crop2": (
         "--method krr_ssl --preset mnist --seeds 5 --distill.views.crop 2"
+    ),
+    "krr_ssl_cifar10": "--method krr_ssl --preset cifar10_cpu --seeds 3",
+    "krr_ssl_tinyimagenet_transfer": (
+        "--method krr_ssl --preset tinyimagenet_transfer_cpu --seeds 3"
+    ),
+    "krr_ssl_mnist_transfer": (
+        "--method krr_ssl --preset mnist_transfer_cpu --seeds 3"
     ),
     "dm_digits": "--method dm --ipc 1 --seeds 5",
     "dm_mnist_ipc1": "--method dm --preset mnist --ipc 1 --seeds 5",

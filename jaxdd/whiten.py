@@ -169,8 +169,9 @@ def _fit_standard(image: np.ndarray) -> dict[str, np.ndarray]:
     # them at most, keeps everything in narrow types that a processor adds side by side.
     for start in range(0, len(image), 1000):
         rows = image[start : start + 1000].reshape(-1, image[0].size)
-        sums = rows.sum(0, dtype=np.uint32), np.square(rows, dtype=np.uint16).sum(
-            0, dtype=np.uint32
+        sums = (
+            rows.sum(0, dtype=np.uint32),
+            np.square(rows, dtype=np.uint16).sum(0, dtype=np.uint32),
         )
         total, square = (
             old + new.reshape(-1, image.shape[-1]).sum(0, dtype=np.int64)

@@ -114,6 +114,7 @@ _CIFAR10_CPU = Preset(
     distill=dataclasses.replace(
         _SMALL_CONFIG,
         network=_CPU_NET,
+        outer=OptimiserSpec("adamw", 3e-2, schedule="linear", final=1e-3),
         max_age=100,
         views=Views(flip=True),
         teacher=_teachers.CIFAR_CPU,
