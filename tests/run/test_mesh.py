@@ -14,9 +14,11 @@ from jaxdd.run.mesh import (
     compile_cache,
     make_mesh,
     mesh_of,
+    on_mesh,
     placed_copy,
     replicate,
     shard_batch,
+    shard_rows,
 )
 
 
@@ -57,6 +59,29 @@ def test_split_rows_give_the_same_gradient() -> None:
     )
     assert many.sharding.device_set == set(mesh.devices.flat)
     np.testing.assert_allclose(one, many, atol=1e-6)
+
+
+def test_steps_run_where_their_data_lie() -> None:
+    mesh, programs = make_mesh(), []
+
+    def drive(step, state, num_steps, data, *, stage):
+        assert (num_steps, stage) == (3, "s")
+        program = jax.jit(step).lower(state, data).compile()
+        programs.append(program.as_text())
+        return program(state, data)
+
+    def step(state, data):
+        rows = shard_rows(mesh, data)
+        return state + jnp.sum(jnp.tanh(rows["x"]) * rows["y"][:, None]), {}
+
+    data = {"x": jnp.arange(32.0).reshape(16, 2), "y": jnp.linspace(-1, 2, 16)}
+    state, _ = on_mesh(mesh, drive)(step, jnp.zeros(()), 3, data, stage="s")
+    expected = np.sum(np.tanh(data["x"]) * np.asarray(data["y"])[:, None])
+    np.testing.assert_allclose(state, expected, rtol=1e-5)
+    assert len(state.sharding.device_set) == 8
+    assert "all-reduce" in programs[0]
+    odd = {"x": jnp.ones((16, 2)), "y": jnp.ones(7)}
+    assert shard_rows(mesh, odd) is odd
 
 
 def test_what_cannot_be_split_stays_whole() -> None:

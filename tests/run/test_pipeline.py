@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -21,6 +22,7 @@ from jaxdd.records import (
 )
 from jaxdd.run import choose, dry_run, html, pipeline, plan, verify, workdir
 from jaxdd.run.config import LoopConfig, RunConfig, from_preset
+from jaxdd.run.loop import Loop
 from jaxdd.run.metrics import read_metrics
 from tests.helpers import toy_images
 
@@ -227,6 +229,25 @@ def test_many_devices_make_the_same_set(finished, dataset, tmp_path: Path) -> No
     one = artefact.load(folder_of(finished) / "set").synthetic.image
     other = artefact.load(folder_of(config) / "set").synthetic.image
     np.testing.assert_allclose(one, other, atol=1e-4)
+
+
+def test_a_teacher_is_trained_on_all_devices(tmp_path, dataset, monkeypatch) -> None:
+    ends = []
+
+    def train(need, data, *, drive, shard, **others):
+        def step(state, rows):
+            return state + jnp.sum(shard(rows)), {"loss": state}
+
+        ends.append(drive(step, jnp.zeros(()), 2, jnp.ones(16), stage="target")[0])
+        return (), {}
+
+    monkeypatch.setattr(pipeline, "prepare", train)
+    loop = dataclasses.replace(configuration(tmp_path).run, devices=8)
+    config = configuration(tmp_path, "krr_ssl", ipc=None, size=4, run=loop)
+    made = plan.make_plan(config, dataset)
+    pipeline.assets_of(made, Loop(progress=False), None, lambda line: None)
+    assert float(ends[0]) == 32
+    assert len(ends[0].sharding.device_set) == 8
 
 
 def test_verify_agrees_and_notices(finished, monkeypatch, dataset, capsys) -> None:
