@@ -45,10 +45,22 @@ def load(
     arrays = _read(found, spec, cache, progress)
     for note in arrays.get("notes", ()):
         announce(str(note))
-    names = tuple(map(str, arrays.get("class_names", ()))) or found.class_names
+    names = _class_names(found, arrays)
     train = (arrays["x_train"], arrays.get("y_train"))
     test = (arrays["x_test"], arrays.get("y_test")) if "x_test" in arrays else None
     return dataset_from_arrays(train, test, spec, found.name, class_names=names)
+
+
+def _class_names(found: Found, arrays: Arrays) -> tuple[str, ...]:
+    """Those that the files give; another data set must not go by this one's name."""
+    names = tuple(map(str, arrays.get("class_names", ())))
+    if names and found.class_names and set(names) != set(found.class_names):
+        raise InputError(
+            f"{found.path} has the classes {', '.join(names[:5])} ..., and"
+            f" {found.name} has {', '.join(found.class_names[:5])} ...; for images of"
+            " your own give --data.name folder"
+        )
+    return names or found.class_names
 
 
 def _read(

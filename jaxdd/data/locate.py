@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from jaxdd.base import InputError
 from jaxdd.data import digits, folders, npz
-from jaxdd.data.archive import is_archive
+from jaxdd.data.archive import holds_images, is_archive
 from jaxdd.data.catalogue import SOURCES
 from jaxdd.data.source import Form, Progress, Source
 from jaxdd.records import DataSpec
@@ -63,7 +63,10 @@ def locate(spec: DataSpec, cache: Path | None, progress: Progress) -> Found:
         return _named_by_path(spec.name, path)
     source = SOURCES[spec.name]
     found = None if path is None else _search(spec.name, source, path)
-    if found is None and spec.dir is not None:
+    if found is None and spec.dir is not None and path is not None:
+        if any(form.resized for form in source.forms) and holds_images(path):
+            # What was pointed at is taken for it, whatever it is called.
+            return Found(spec.name, _FOLDER, path, source.class_names)
         raise InputError(
             f"data.dir={str(path)!r}: {_wanted(spec.name, source)}"
             + (", or leave data.dir out to download it" if source.remotes else "")
@@ -128,7 +131,14 @@ def _search(name: str, source: Source, path: Path) -> Found | None:
 
 
 def _wanted(name: str, source: Source) -> str:
-    patterns = ", ".join(form.pattern for form in source.forms)
+    packed = "*.tar", "*.tgz", "*.zip"  # of folders that are named too
+    patterns = ", ".join(
+        f"{form.pattern} (images, or an archive of them)"
+        if form.resized
+        else form.pattern
+        for form in source.forms
+        if not (form.resized and any(ending in form.pattern for ending in packed))
+    )
     home = f" (from {source.home})" if source.home else ""
     return (
         f"nothing of data set {name!r} is there; give the folder that holds one of"

@@ -10,6 +10,7 @@ from jaxdd.data.catalogue import SOURCES
 from jaxdd.data.load import load
 from jaxdd.data.source import Form
 from jaxdd.records import DataSpec
+from tests.data.pictures import class_files, write_folder
 from tests.helpers import toy_images
 
 
@@ -116,6 +117,24 @@ def test_missing_files_are_named(tmp_path, mnist_file):
         load(DataSpec("folder"))
     with pytest.raises(InputError, match="nowhere' does not exist; give a folder"):
         load(DataSpec("folder", tmp_path / "nowhere"))
+
+
+def test_images_stand_for_a_data_set_only_with_its_classes(tmp_path):
+    folder = write_folder(tmp_path / "mine", class_files(10, 2))
+    with pytest.raises(InputError, match=r"classes class0, .*, and cifar10 has airpl"):
+        load(DataSpec("cifar10", folder))
+    names = SOURCES["cifar10"].class_names
+    files = class_files(10, 2)
+    renamed = {names[int(name[5])] + name[6:]: files[name] for name in files}
+    data = load(DataSpec("cifar10", write_folder(tmp_path / "jpegs", renamed)))
+    assert (data.train.name, data.train.class_names) == ("cifar10", names)
+
+
+def test_a_folder_of_many_things_is_not_taken_for_a_data_set(tmp_path, monkeypatch):
+    write_folder(tmp_path / "photos", class_files(2, 2))
+    monkeypatch.setenv("JAXDD_DATA", str(tmp_path))
+    with pytest.raises(InputError, match="nothing of data set 'cifar10' is there"):
+        load(DataSpec("cifar10"), cache=tmp_path / "cache")
 
 
 def test_embedded_and_array_data_are_resized(mnist_file):
