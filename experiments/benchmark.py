@@ -19,16 +19,18 @@ class Reference:
 
     It answers on standard output in JSON: first about itself, then, for each number
     given on standard input, the seconds of each of that many steps. An empty line ends
-    it.
+    it. `first` is a line it is told before it answers at all.
 
     Attributes:
       about: what it said about itself (versions, threads).
     """
 
-    def __init__(self, command: Sequence[str]) -> None:
+    def __init__(self, command: Sequence[str], first: str | None = None) -> None:
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
+        if first is not None:
+            self._say(first)
         self.about = self._answer()
 
     def run(self, steps: int) -> list[float]:

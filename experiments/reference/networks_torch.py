@@ -77,7 +77,7 @@ class Block(nn.Module):
             image = self.shortcut(image)
             image = nn.functional.avg_pool2d(image, 2) if self.pools else image
             image = self.shortcut_norm(image)
-        return torch.relu(out + image)
+        return torch.relu_(out + image)
 
 
 def convnet(inputs, widths, side, outputs, norm, pooling, padding=1) -> Body:
@@ -107,7 +107,7 @@ def resnet(counts, channels, outputs, kind="basic", stem="pad2", norm=None, pixe
     layers: dict[str, nn.Module] = {
         "stem": nn.Conv2d(3, channels, *form, bias=False),
         "stem_norm": (norm or nn.BatchNorm2d)(channels),
-        "relu": nn.ReLU(),
+        "relu": nn.ReLU(inplace=True),
     }
     if stem == "imagenet":
         layers["max"] = nn.MaxPool2d(3, 2, 1)

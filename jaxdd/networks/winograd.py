@@ -27,10 +27,11 @@ _IN = _OUT + _TAPS - 1
 _POINTS = (0, Fraction(3, 4), -Fraction(3, 4), Fraction(3, 2), -Fraction(3, 2))
 # Measured limits. XLA's convolution is close to the processor's peak, its kernel
 # gradient far from it, so that the detour pays sooner there.
-_MIN_PRODUCT = {"correlate": 64 * 128, "gradient": 16 * 16}  # of the channels
+_MIN_PRODUCT = {"correlate": 64 * 128, "gradient": 32 * 32}  # of the channels
 _MAX_COST = {"correlate": 0.4, "gradient": 0.5}  # share of the direct multiplications
-_MIN_CHANNELS = 16
+_MIN_CHANNELS = 32
 _MIN_TILES = 64  # below, transforming the kernel costs more than it saves
+_MIN_WORK = 1 << 20  # tiles times channels; below, starting so many passes does
 _BLOCK_BYTES = 2 << 20  # of transformed tiles: about one core's second-level cache
 
 
@@ -107,7 +108,8 @@ def _pays(
     batch, *sides, _ = image.shape
     tiles = _tiles(sides, padding)
     cost = tiles * _IN**2 / (_TAPS**2 * prod(_outer(sides, padding)))
-    return cost <= _MAX_COST[what] and tiles * batch >= _MIN_TILES
+    enough = tiles * batch >= _MIN_TILES and tiles * batch * prod(channels) >= _MIN_WORK
+    return enough and cost <= _MAX_COST[what]
 
 
 def _outer(sides: Sequence[int], padding: int) -> list[int]:

@@ -27,6 +27,7 @@ def always(monkeypatch):
     """Makes every 3x3 convolution of two or more channels take this path."""
     monkeypatch.setattr(winograd, "_MIN_CHANNELS", 2)
     monkeypatch.setattr(winograd, "_MIN_TILES", 1)
+    monkeypatch.setattr(winograd, "_MIN_WORK", 1)
     monkeypatch.setattr(winograd, "_MAX_COST", dict.fromkeys(winograd._MAX_COST, 9))
     least = dict.fromkeys(winograd._MIN_PRODUCT, 4)
     monkeypatch.setattr(winograd, "_MIN_PRODUCT", least)
@@ -69,7 +70,7 @@ def test_winograd_float32_is_within_1e_5_of_the_exact_result(channels, x64):
 
 
 def test_wide_convolution_takes_winograd_in_every_derivative(x64):
-    image, kernel = arrays(3, 96, 96, 8, batch=16, dtype=np.float64)
+    image, kernel = arrays(3, 96, 96, 8, batch=20, dtype=np.float64)
     assert winograd.correlate_pays(image, kernel, 1)
     assert winograd.gradient_pays(image, image, 1, 3)
 
@@ -137,12 +138,14 @@ def test_winograd_sharded_equals_single_device(always, small_blocks, x64):
         pytest.param(3, 8, 16, 16, jnp.float32, id="narrow"),
         pytest.param(3, 128, 5, 64, jnp.float32, id="ragged"),
         pytest.param(3, 128, 8, 2, jnp.float32, id="few-tiles"),
+        pytest.param(3, 32, 8, 32, jnp.float32, id="little-work"),
         pytest.param(3, 128, 16, 16, jnp.bfloat16, id="bfloat16"),
     ],
 )
 def test_winograd_is_left_where_it_would_not_pay(size, channels, side, batch, dtype):
     image = jax.ShapeDtypeStruct((batch, side, side, channels), dtype)
-    kernel = jax.ShapeDtypeStruct((size, size, channels, 128), dtype)
-    gradient = jax.ShapeDtypeStruct((batch, side, side, 128), dtype)
+    outputs = max(channels, 64)
+    kernel = jax.ShapeDtypeStruct((size, size, channels, outputs), dtype)
+    gradient = jax.ShapeDtypeStruct((batch, side, side, outputs), dtype)
     assert not winograd.correlate_pays(image, kernel, size // 2)
     assert not winograd.gradient_pays(image, gradient, size // 2, size)
