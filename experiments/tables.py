@@ -61,7 +61,7 @@ def _speed() -> str:
             row = json.loads(line)
             newest[row["benchmark"]] = row
     lines = [
-        "| benchmark | ours, s | authors' program, s | speed, best | median |",
+        "| benchmark | ours, s | other program, s | speed, best | median |",
         "| --- | --- | --- | --- | --- |",
     ]
     lines += [
