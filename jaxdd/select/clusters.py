@@ -1,5 +1,7 @@
 """K-means representatives and class means, in whitened pixel space, on the host."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,7 +11,8 @@ from jaxdd.base import Array, Corpus, InputError, Key, Synthetic
 
 __all__ = ["class_means", "kmeans_centroids", "kmeans_rows"]
 
-_BLOCK = 4096  # rows whitened at a time
+_BLOCK = 4096  # rows whitened at a time, and of a minibatch
+_LARGE = 20_000_000  # numbers beyond which k-means takes minibatches, not minutes
 
 
 def kmeans_rows(key: Key, corpus: Corpus, size: int, ipc: int | None) -> Array:
@@ -60,7 +63,7 @@ def class_means(corpus: Corpus) -> Synthetic:
 
 def _clusters(key: Key, corpus: Corpus, flat: np.ndarray, size: int, ipc: int | None):
     """Yields (rows, centres [k,d]) of each group that is clustered on its own."""
-    from sklearn.cluster import KMeans
+    from sklearn.cluster import KMeans, MiniBatchKMeans
 
     groups = [np.arange(corpus.size)] if ipc is None else _class_rows(corpus)
     count = size if ipc is None else ipc
@@ -72,7 +75,9 @@ def _clusters(key: Key, corpus: Corpus, flat: np.ndarray, size: int, ipc: int | 
                 f"{'size' if ipc is None else 'ipc'}={count}: {where} has only "
                 f"{len(rows)} images; choose at most {len(rows)}"
             )
-        model = KMeans(count, n_init=3, random_state=(seed + number) % 2**31)  # pyright: ignore
+        large = len(rows) * flat.shape[1] > _LARGE
+        kind = partial(MiniBatchKMeans, batch_size=_BLOCK) if large else KMeans
+        model = kind(count, n_init=3, random_state=(seed + number) % 2**31)  # pyright: ignore
         yield rows, model.fit(flat[rows]).cluster_centers_
 
 
