@@ -153,7 +153,11 @@ _TINY20_CPU = dataclasses.replace(
     _CIFAR10_CPU,
     data=DataSpec("tinyimagenet", resize=32),
     evaluate=dataclasses.replace(
-        _TRANSFER, name="tinyimagenet_transfer_cpu", target=("cifar10",)
+        _TRANSFER,
+        name="tinyimagenet_transfer_cpu",
+        target=("cifar10",),
+        target_train_limit=20_000,
+        target_test_limit=5000,
     ),
     expected=(),
 )
