@@ -8,6 +8,7 @@ import numpy as np
 
 from jaxdd import whiten
 from jaxdd.base import Array, Corpus, InputError, Key, Synthetic
+from jaxdd.select.random import class_called
 
 __all__ = ["class_means", "kmeans_centroids", "kmeans_rows"]
 
@@ -70,7 +71,8 @@ def _clusters(key: Key, corpus: Corpus, flat: np.ndarray, size: int, ipc: int | 
     seed = int(jax.random.randint(key, (), 0, 2**31 - 1))
     for number, rows in enumerate(groups):
         if count > len(rows):
-            where = "the training set" if ipc is None else f"class {number}"
+            whole = ipc is None
+            where = "the training set" if whole else class_called(corpus, number)
             raise InputError(
                 f"{'size' if ipc is None else 'ipc'}={count}: {where} has only "
                 f"{len(rows)} images; choose at most {len(rows)}"

@@ -7,7 +7,7 @@ from jaxdd import whiten
 from jaxdd.base import Array, Corpus, InputError, Key, Synthetic
 from jaxdd.rng import permuted
 
-__all__ = ["random_rows", "subset"]
+__all__ = ["class_called", "random_rows", "subset"]
 
 
 def random_rows(key: Key, corpus: Corpus, size: int, ipc: int | None) -> Array:
@@ -27,7 +27,7 @@ def random_rows(key: Key, corpus: Corpus, size: int, ipc: int | None) -> Array:
     if ipc > smallest:
         worst = int(jnp.argmin(corpus.class_count))
         raise InputError(
-            f"ipc={ipc}: class {worst} has only {smallest} images; "
+            f"ipc={ipc}: {class_called(corpus, worst)} has only {smallest} images; "
             f"choose at most {smallest}"
         )
     keys = jax.random.split(key, corpus.class_count.shape[0])
@@ -35,6 +35,12 @@ def random_rows(key: Key, corpus: Corpus, size: int, ipc: int | None) -> Array:
         keys, corpus.class_count
     )
     return jnp.take_along_axis(corpus.class_index, position, axis=1).reshape(-1)
+
+
+def class_called(corpus: Corpus, number: int) -> str:
+    """A class as messages call it: by its name where it has one."""
+    names = corpus.class_names
+    return f"class {names[number]!r}" if names else f"class {number}"
 
 
 def subset(corpus: Corpus, rows: Array) -> Synthetic:

@@ -72,6 +72,7 @@ def test_mistakes_of_a_folder_get_code_2(photos: Path, tmp_path: Path, capsys) -
     cases = {
         f"--data.dir {photos}": ["class1/03.jpg", "--data.skip-bad"],
         f"--data.dir {photos} --data.skip-bad --ipc 100": ["ipc=100", "300"],
+        f"--data.dir {photos} --data.skip-bad --ipc 16": ["ipc=16", "class 'class1'"],
         f"--data.dir {tmp_path / 'nowhere'} --data.name folder": ["does not exist"],
         f"--data.dir {photos} --data.test-share 2": ["data.test_share is 2.0"],
     }

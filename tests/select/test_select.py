@@ -30,7 +30,7 @@ def test_random_rows_follow_the_key(key: jax.Array) -> None:
 @pytest.mark.parametrize("rows", [select.random_rows, select.kmeans_rows])
 def test_too_many_rows_are_refused(rows, key: jax.Array) -> None:
     corpus = toy_corpus()
-    with pytest.raises(InputError, match="ipc=13: class 0 has only 12 images"):
+    with pytest.raises(InputError, match="ipc=13: class '0' has only 12 images"):
         rows(key, corpus, 52, 13)
     with pytest.raises(InputError, match="size=49: the training set has only 48"):
         rows(key, corpus, 49, None)
