@@ -68,6 +68,8 @@ def test_the_command_ends_with_pictures_and_a_report(photos: Path, tmp_path: Pat
 
 
 def test_mistakes_of_a_folder_get_code_2(photos: Path, tmp_path: Path, capsys) -> None:
+    more = class_files(1, 30, suffix=".jpg")
+    write_folder(photos, more)  # class0 alone could make up for the others
     (photos / "class1" / "03.jpg").write_bytes(b"no image")
     cases = {
         f"--data.dir {photos}": ["class1/03.jpg", "--data.skip-bad"],
