@@ -69,13 +69,13 @@ def _loss(plan: Plan, state: State, batch: Batch, assets: dict) -> float:
     assert gradient is not None
 
     @jax.jit
-    def mean(state: State) -> jax.Array:
+    def mean(state: State, batch: Batch, assets: dict) -> jax.Array:
         def one(draw: jax.Array) -> jax.Array:
             return gradient(state._replace(step=draw), batch, assets)[1]["loss"]
 
         return jnp.mean(jax.lax.map(one, jnp.arange(_DRAWS)))
 
-    return float(mean(state))
+    return float(mean(state, batch, assets))
 
 
 def main() -> None:

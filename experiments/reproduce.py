@@ -41,6 +41,7 @@ RUNS = {
         " --distill.optimiser.learning-rate 10"
     ),
 }
+HELD_OUT = ("krr_ssl_digits", "krr_ssl_mnist", "krr_ssl_mnist_crop2")
 KEPT = ("dataset", "set", "rows", "notes", "teacher", "loss", "seconds", "storage")
 ORIGIN = ("versions", "hardware", "commit", "command")
 
@@ -54,7 +55,7 @@ def reproduce(name: str) -> None:
     subprocess.run(command, cwd=ROOT, check=True)
     report = json.loads((folder / "report.json").read_text())
     result = {field: report[field] for field in (*KEPT, *ORIGIN)}
-    if "krr_ssl" in name:
+    if name in HELD_OUT:
         result["held_out_krr_loss"] = _held_out(folder)
     path = HERE / "results" / f"{name}.json"
     path.write_text(json.dumps(result, indent=1) + "\n")
