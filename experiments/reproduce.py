@@ -41,7 +41,10 @@ RUNS = {
         " --distill.optimiser.learning-rate 10"
     ),
 }
-HELD_OUT = ("krr_ssl_digits", "krr_ssl_mnist", "krr_ssl_mnist_crop2")
+HELD_OUT = (
+    *("krr_ssl_digits", "krr_ssl_mnist"),
+    *("krr_ssl_mnist_200", "krr_ssl_mnist_crop2"),
+)
 KEPT = ("dataset", "set", "rows", "notes", "teacher", "loss", "seconds", "storage")
 ORIGIN = ("versions", "hardware", "commit", "command")
 
