@@ -208,6 +208,7 @@ def _size(config: RunConfig, corpus: Corpus) -> int:
     if not corpus.num_classes:
         raise InputError(
             f"ipc={config.ipc} counts images per class, but {corpus.name} has no"
-            " labels; give size instead"
+            " labels; give data with labels (photos: one folder a class), or size with"
+            " a method that needs none, such as krr_ssl"
         )
     return config.ipc * corpus.num_classes
