@@ -18,7 +18,7 @@ from jaxdd.records import (
 
 __all__ = ["adapt", "on_data", "preset", "smoke", "table"]
 
-_SIDES = {"digits": 8, "mnist": 28}  # of the data the presets were written for
+_SIDES = {"digits": 8, "mnist": 28, "folder": 32}  # of the data the presets were written for
 _TINY = NetworkSpec(width=(8, 16), norm="batch")
 
 
@@ -88,7 +88,9 @@ def adapt(method: str, image_shape: tuple[int, ...]) -> tuple[str, Preset]:
     light = [n for n in known if not n.endswith(("_paper", "_code"))] or [default]
     name = min(light, key=distance)
     chosen = known[name]
-    data = dataclasses.replace(chosen.data, train_limit=None, test_limit=None)
+    data = dataclasses.replace(
+        chosen.data, train_limit=None, test_limit=None, resize=None
+    )
     if _SIDES.get(chosen.data.name) != side:
         data = dataclasses.replace(data, pad=0, pool=1)
     return f"{name}_fitted", dataclasses.replace(

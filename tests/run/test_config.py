@@ -139,13 +139,19 @@ def test_fitted_networks_do_not_pool_the_image_away() -> None:
 
 @pytest.mark.parametrize(
     ("shape", "preset", "pool"),
-    [((8, 8, 1), "digits", 1), ((28, 28), "mnist", 2), ((64, 64, 3), "mnist", 1)],
+    [
+        ((8, 8, 1), "digits", 1),
+        ((28, 28), "mnist", 2),
+        ((32, 32, 3), "folder", 1),
+        ((64, 64, 3), "folder", 1),
+    ],
 )
 def test_adapt_takes_the_nearest_light_preset(shape, preset, pool) -> None:
     name, chosen = choose.adapt("krr_ssl", shape)
     assert name == f"{preset}_fitted"
     assert chosen.data.pool == pool
     assert chosen.data.train_limit is None
+    assert chosen.data.resize is None
 
 
 def test_every_method_has_a_preset_and_a_tiny_one() -> None:
