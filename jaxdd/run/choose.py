@@ -18,7 +18,12 @@ from jaxdd.records import (
 
 __all__ = ["adapt", "on_data", "preset", "smoke", "table"]
 
-_SIDES = {"digits": 8, "mnist": 28, "folder": 32}  # of the data the presets were written for
+_SIDES = {
+    "digits": 8,
+    "mnist": 28,
+    "folder": 32,
+}  # of the data the presets were written for
+_HOURS = ("_paper", "_code")
 _TINY = NetworkSpec(width=(8, 16), norm="batch")
 
 
@@ -44,6 +49,7 @@ def preset(method: str, name: str = "", data: str = "") -> tuple[str, Preset]:
     """A preset of a method: the named one, else one for the data, else the default.
 
     Data that no preset is for gets the preset `folder`, where the method has it.
+    Presets that reproduce a paper cost hours, so they are only taken by name.
 
     Args:
       method: the method's name.
@@ -59,7 +65,8 @@ def preset(method: str, name: str = "", data: str = "") -> tuple[str, Preset]:
     known, default = table(method)
     if name and name not in known:
         return name, presets.pick(method, name)
-    on_data = [n for n in (default, *known) if data and known[n].data.name == data]
+    light = [n for n in (default, *known) if not n.endswith(_HOURS)]
+    on_data = [n for n in light if data and known[n].data.name == data]
     general = ["folder"] if data and "folder" in known else []
     chosen = name or next(iter((*on_data, *general)), default)
     return chosen, known[chosen]
@@ -85,7 +92,7 @@ def adapt(method: str, image_shape: tuple[int, ...]) -> tuple[str, Preset]:
         usual = _SIDES.get(known[name].data.name, math.inf)
         return abs(math.log(usual / side)), name != default
 
-    light = [n for n in known if not n.endswith(("_paper", "_code"))] or [default]
+    light = [n for n in known if not n.endswith(_HOURS)] or [default]
     name = min(light, key=distance)
     chosen = known[name]
     data = dataclasses.replace(
