@@ -270,6 +270,8 @@ class Protocol:
     """k of the k-nearest-neighbour classifier (representation sets)."""
     full: bool = True
     """Also train on the whole training set (representation sets)."""
+    own: bool = True
+    """Probe, k-NN and fine-tuning on the set's own data too (representation sets)."""
     target: tuple[str, ...] = ()
     """Data sets by name on which the students are measured too (transfer): probe,
     k-NN and fine-tuning there, at the image size of the set."""

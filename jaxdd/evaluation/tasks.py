@@ -38,11 +38,12 @@ def imitation(bench: Bench) -> Task:
 def label_tasks(bench: Bench) -> dict[str, Task]:
     """What needs labels of real images: frozen features, and fine-tuning.
 
-    On the set's own data where it has labels, and on every target.
+    On the set's own data where it has labels, if the protocol wants that, and on every
+    target.
     """
     setting, train = bench.setting, bench.setting.train
     own: dict[str, Task] = {}
-    if train is not None and setting.labelled:
+    if train is not None and setting.labelled and setting.meta.protocol.own:
         own = _tasks_on(setting, bench.network, train, setting.test, "")
     return own | transfer_tasks(setting, bench.network)
 

@@ -163,6 +163,7 @@ _TINY20_CPU = dataclasses.replace(
     evaluate=dataclasses.replace(
         _TRANSFER,
         name="tinyimagenet_transfer_cpu",
+        own=False,
         target=("cifar10",),
         target_train_limit=20_000,
         target_test_limit=5000,

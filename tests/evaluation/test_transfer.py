@@ -117,6 +117,14 @@ def test_recipes_of_no_steps_are_left_out() -> None:
     }
 
 
+def test_the_own_data_can_be_left_out() -> None:
+    data = standard_dataset()
+    small = representation_set(data, protocol=protocol(full=False, own=False))
+    report = evaluate([small], data, seeds=[0], targets=[target()])
+    metrics = {row["metric"] for row in report.rows}
+    assert metrics == {"representation_mse"} | ON_OTHER
+
+
 def test_finished_pieces_know_their_target() -> None:
     """Another target of the same name is measured anew."""
     data, store = standard_dataset(), {}
