@@ -251,7 +251,7 @@ def test_a_teacher_is_trained_on_all_devices(tmp_path, dataset, monkeypatch) -> 
 
 
 def test_verify_agrees_and_notices(finished, monkeypatch, dataset, capsys) -> None:
-    monkeypatch.setattr(verify, "load", lambda spec, cache: dataset)
+    monkeypatch.setattr(verify, "load", lambda spec, **options: dataset)
     assert verify.verify(folder_of(finished), finished)
     place = folder_of(finished) / "set"
     made = artefact.load(place)
