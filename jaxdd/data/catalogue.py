@@ -1,10 +1,7 @@
 """The data sets that are known by name: one row each."""
 
-from pathlib import Path
-
 from jaxdd.data import cifar, folders, idx, npz, svhn
-from jaxdd.data.source import Arrays, Form, Progress, Remote, Source
-from jaxdd.records import DataSpec
+from jaxdd.data.source import Form, Remote, Source
 
 __all__ = ["SOURCES"]
 
@@ -62,14 +59,6 @@ _SVHN = _remotes(
 )
 
 
-def _read_npz(path: Path, spec: DataSpec, progress: Progress) -> Arrays:
-    """`npz.read` as a form."""
-    with progress(f"{spec.name}: {path.name}", 1, "file") as advance:
-        arrays = npz.read(path)
-        advance(1)
-    return arrays
-
-
 def _idx_forms(*folders: str) -> tuple[Form, ...]:
     """The training images in these folders, in both spellings, packed or not."""
     return tuple(
@@ -95,15 +84,15 @@ def _class_folders(name: str, home: str) -> Source:
 
 SOURCES: dict[str, Source] = {
     "mnist": Source(
-        forms=(Form("mnist.npz", _read_npz), *_idx_forms("", "mnist/", "MNIST/raw/")),
+        forms=(Form("mnist.npz", npz.read), *_idx_forms("", "mnist/", "MNIST/raw/")),
         class_names=_DIGITS,
         remotes=_MNIST,
         home="http://yann.lecun.com/exdb/mnist/",
     ),
     "fashion_mnist": Source(
         forms=(
-            Form("fashion_mnist.npz", _read_npz),
-            Form("fashion-mnist.npz", _read_npz),
+            Form("fashion_mnist.npz", npz.read),
+            Form("fashion-mnist.npz", npz.read),
             *_idx_forms("fashion_mnist/", "fashion-mnist/", "FashionMNIST/raw/", ""),
         ),
         class_names=_CLOTHES,

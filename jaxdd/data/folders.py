@@ -92,8 +92,9 @@ def left_out(decoded: Decoded, spec: DataSpec, path: Path) -> list[str]:
     bad = sorted(decoded.bad)
     if not bad:
         return []
-    listed = "; ".join(f"{name} ({reason})" for name, reason in bad[:_SHOWN])
-    more = f"; and {len(bad) - _SHOWN} more" if len(bad) > _SHOWN else ""
+    shown = bad if spec.skip_bad else bad[:_SHOWN]  # the run goes on: list them all
+    listed = "; ".join(f"{name} ({reason})" for name, reason in shown)
+    more = f"; and {len(bad) - len(shown)} more" if len(bad) > len(shown) else ""
     count = f"{len(bad)} of {len(bad) + len(decoded.names)} images do not decode"
     if not spec.skip_bad:
         raise InputError(

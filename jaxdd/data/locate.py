@@ -17,7 +17,7 @@ from jaxdd.records import DataSpec
 __all__ = ["Found", "known_names", "locate"]
 
 _DIGITS = Form("", lambda path, spec, progress: digits.read())
-_NPZ = Form("*.npz", lambda path, spec, progress: npz.read(path))
+_NPZ = Form("*.npz", npz.read)
 _FOLDER = Form("*", folders.read, resized=True)
 _TFDS = "tfds:"
 

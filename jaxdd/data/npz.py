@@ -2,19 +2,22 @@
 
 from pathlib import Path
 
-import numpy as np
-
 from jaxdd import files
+from jaxdd.data.source import Arrays, Progress
+from jaxdd.records import DataSpec
 
 __all__ = ["ARRAYS", "read"]
 
 ARRAYS = ("x_train", "y_train", "x_test", "y_test")
 
 
-def read(path: Path) -> dict[str, np.ndarray]:
-    """Reads x_train y_train x_test y_test from a file.
+def read(path: Path, spec: DataSpec, progress: Progress) -> Arrays:
+    """Reads x_train y_train x_test y_test from a file, as a `Form` does.
 
     Raises:
       InputError: the file is missing or damaged, or lacks an array.
     """
-    return files.read_npz(path, ARRAYS)
+    with progress(f"{spec.name}: {path.name}", 1, "file") as advance:
+        arrays = files.read_npz(path, ARRAYS)
+        advance(1)
+    return arrays

@@ -204,7 +204,7 @@ _FOLDER = dataclasses.replace(
         train=dataclasses.replace(_CIFAR10_CPU.evaluate.train, steps=300),
     ),
     expected=(),
-    hours="about 10 minutes for 1,000 photos",
+    hours="minutes for 1,000 photos (estimate)",
 )
 
 _PAPER_NET = NetworkSpec(width=(128, 256, 512), norm="batch")
