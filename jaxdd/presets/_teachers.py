@@ -11,8 +11,9 @@
 
 Seed 0; the test split, 6000 MNIST images at 16x16, the whole of CIFAR-10. After a
 single training step: digits k-NN 96.4 %, probe 97.3 %, collapse 0.22; MNIST 90.0 %,
-92.6 %, 0.29. The ranges were chosen on these test figures, so they are slightly optimistic.
-The CIFAR teachers are the recipes of vturrisi/solo-learn, whose documentation gives the linear probes
+92.6 %, 0.29. The ranges were chosen on these test figures, so they are slightly
+optimistic. The CIFAR teachers are the recipes of vturrisi/solo-learn, whose
+documentation gives the linear probes
 
 | teacher | CIFAR-10 | CIFAR-100 |
 | --- | --- | --- |
