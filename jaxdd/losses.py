@@ -13,8 +13,10 @@ __all__ = [
     "barlow_twins",
     "byol",
     "cross_entropy",
+    "kl",
     "mean_squared_error",
     "nt_xent",
+    "soft_cross_entropy",
     "vicreg",
     "weighted_mean",
 ]
@@ -71,6 +73,60 @@ def cross_entropy(logits: Array, target: Array, weight: Array | None = None) -> 
         rows = optax.softmax_cross_entropy_with_integer_labels(logits, target)
     else:
         rows = optax.softmax_cross_entropy(logits, _wide(target))
+    return weighted_mean(rows, weight)
+
+
+def soft_cross_entropy(
+    logits: Array,
+    target: Array,
+    weight: Array | None = None,
+    *,
+    temperature: float = 1.0,
+) -> Array:
+    """Cross-entropy against soft labels that are given as logits.
+
+    -sum_c softmax(target / T)_c log softmax(logits / T)_c, averaged over rows.
+
+    Args:
+      logits: [n,k].
+      target: float [n,k], logits too, as the soft labels of DATM and DD-Ranking's SCE.
+      weight: [n], or None for equal rows.
+      temperature: T.
+
+    Returns:
+      Scalar.
+    """
+    share = jax.nn.softmax(_wide(target) / temperature, axis=-1)
+    rows = optax.softmax_cross_entropy(_wide(logits) / temperature, share)
+    return weighted_mean(rows, weight)
+
+
+def kl(
+    logits: Array,
+    target: Array,
+    weight: Array | None = None,
+    *,
+    temperature: float = 1.0,
+) -> Array:
+    """Kullback-Leibler divergence of the softened outputs from softened targets.
+
+    KL(softmax(target / T) || softmax(logits / T)), averaged over rows, without the
+    factor T^2.
+
+    Args:
+      logits: [n,k].
+      target: float [n,k], logits of a teacher.
+      weight: [n], or None for equal rows.
+      temperature: T.
+
+    Returns:
+      Scalar; 0 where both agree up to a constant (Hinton et al. 2015, arXiv
+      1503.02531; DD-Ranking's KL).
+    """
+    share = jax.nn.log_softmax(_wide(target) / temperature, axis=-1)
+    rows = optax.losses.kl_divergence_with_log_targets(
+        jax.nn.log_softmax(_wide(logits) / temperature, axis=-1), share
+    )
     return weighted_mean(rows, weight)
 
 

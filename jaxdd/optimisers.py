@@ -20,6 +20,7 @@ _NOT_NEGATIVE = (
     "momentum",
     "weight_decay",
     "final",
+    "factor",
     "warmup_start",
     "clip_norm",
     "trust",
@@ -46,7 +47,10 @@ def build(spec: OptimiserSpec, num_steps: int) -> optax.GradientTransformation:
     """
     _check(spec, num_steps)
     rate = schedule(spec, num_steps)
-    return optax.chain(*_clip(spec), *_core(spec, rate))
+    chain = optax.chain(*_clip(spec), *_core(spec, rate))
+    if spec.schedule == "step" and spec.restart:
+        return _restarted(chain, _boundaries(spec, num_steps))
+    return chain
 
 
 def schedule(spec: OptimiserSpec, num_steps: int) -> optax.Schedule:
@@ -55,20 +59,57 @@ def schedule(spec: OptimiserSpec, num_steps: int) -> optax.Schedule:
     A linear warm-up from `warmup_start`, then the decay over the remaining steps: it
     reaches `final` times the rate at step `num_steps`, one after the last.
     """
-    rate, rest = spec.learning_rate, max(num_steps - spec.warmup, 1)
+    warm = _warmup(spec, num_steps)
+    rate, rest = spec.learning_rate, max(num_steps - warm, 1)
     if spec.schedule == "linear":
         decay = optax.linear_schedule(rate, rate * spec.final, rest)
     elif spec.schedule == "cosine":
         decay = optax.cosine_decay_schedule(rate, rest, alpha=spec.final)
     elif spec.schedule == "step":
-        half = max(num_steps // 2 - spec.warmup, 1)
-        decay = optax.piecewise_constant_schedule(rate, {half: 0.1})
+        steps = [max(at - warm, 1) for at in _boundaries(spec, num_steps)]
+        decay = optax.piecewise_constant_schedule(
+            rate, dict.fromkeys(steps, spec.factor)
+        )
     else:
         decay = optax.constant_schedule(rate)
-    if spec.warmup == 0:
+    if warm == 0:
         return decay
-    warmup = optax.linear_schedule(spec.warmup_start, rate, spec.warmup)
-    return optax.join_schedules([warmup, decay], [spec.warmup])
+    warmup = optax.linear_schedule(spec.warmup_start, rate, warm)
+    return optax.join_schedules([warmup, decay], [warm])
+
+
+def _warmup(spec: OptimiserSpec, num_steps: int) -> int:
+    return spec.warmup or int(spec.warmup_share * num_steps)
+
+
+def _boundaries(spec: OptimiserSpec, num_steps: int) -> list[int]:
+    """The steps at which the rate drops; whole ones despite fractions like 2/3."""
+    return [int(share * num_steps + 1e-6) for share in spec.boundaries]
+
+
+def _restarted(
+    inner: optax.GradientTransformation, boundaries: list[int]
+) -> optax.GradientTransformation:
+    """Averages start anew at each boundary; the schedule's counts go on."""
+
+    def init(params: PyTree) -> PyTree:
+        return jnp.zeros((), jnp.int32), inner.init(params)
+
+    def update(
+        updates: PyTree, state: PyTree, params: PyTree | None = None
+    ) -> tuple[PyTree, PyTree]:
+        count, before = state
+        anew = jnp.any(count == jnp.asarray(boundaries, jnp.int32))
+
+        def forget(leaf: Array, first: Array) -> Array:
+            counts = jnp.issubdtype(leaf.dtype, jnp.integer)
+            return leaf if counts else jnp.where(anew, first, leaf)
+
+        before = jax.tree.map(forget, before, inner.init(params))
+        updates, after = inner.update(updates, before, params)
+        return updates, (count + 1, after)
+
+    return optax.GradientTransformation(init, update)
 
 
 def clip_leaves(max_norm: float) -> optax.GradientTransformation:
@@ -179,6 +220,22 @@ def _check(spec: OptimiserSpec, num_steps: int) -> None:
         raise InputError(
             f"optimiser.weight_decay={spec.weight_decay}: adam has none; "
             "use adamw, or set it to 0"
+        )
+    shares = (spec.warmup_share, *spec.boundaries)
+    if any(not 0 <= share < 1 for share in shares):
+        raise InputError(
+            f"optimiser.warmup_share={spec.warmup_share}, optimiser.boundaries="
+            f"{spec.boundaries}: fractions of the run, each in [0, 1)"
+        )
+    if spec.warmup and spec.warmup_share:
+        raise InputError(
+            f"optimiser.warmup={spec.warmup}, optimiser.warmup_share="
+            f"{spec.warmup_share}: give only one of them"
+        )
+    if spec.restart and spec.name not in ("sgd", "lars"):
+        raise InputError(
+            f"optimiser.restart=True with {spec.name!r}: its averages are corrected by"
+            " the number of steps, which a restart would have to forget too; use sgd"
         )
     if spec.warmup < 0 or (spec.warmup and spec.warmup >= num_steps):
         raise InputError(

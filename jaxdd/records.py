@@ -74,13 +74,21 @@ class OptimiserSpec:
     weight_decay: float = 0.0
     """sgd, lars: coupled L2, added before momentum; adamw, lamb: decoupled."""
     schedule: Literal["constant", "linear", "cosine", "step"] = "constant"
-    """step: times 0.1 at half of the steps."""
+    """step: times `factor` at each of the `boundaries`."""
+    boundaries: tuple[float, ...] = (0.5,)
+    """step: as fractions of the run, increasing."""
+    factor: float = 0.1
+    """step: what the learning rate is multiplied with."""
+    restart: bool = False
+    """step: forget momentum and other averages at each boundary, as a new optimiser."""
     final: float = 0.0
     """Fraction of the learning rate at the end (linear, cosine)."""
     warmup: int = 0
     """Steps of linear warm-up."""
     warmup_start: float = 0.0
     """Learning rate at the first of them."""
+    warmup_share: float = 0.0
+    """Warm-up as a fraction of the run, in place of `warmup` steps."""
     clip_norm: float = 0.0
     """Clip each leaf's gradient to this norm; 0 = off."""
     trust: float = 0.02
@@ -146,10 +154,17 @@ class Recipe:
     """How a network is trained: by `jaxdd.training`, on any source of batches."""
 
     steps: int = 1000
+    epochs: int = 0
+    """Passes over the set, in place of `steps`; the last batch of a pass may be smaller
+    than the others, where counting steps leaves it out. 0 = count steps."""
     batch: int = 0
     """Rows a step; 0 = the whole set at every step."""
     optimiser: OptimiserSpec = OptimiserSpec()
-    loss: Literal["cross_entropy", "mse"] = "cross_entropy"
+    loss: Literal["cross_entropy", "mse", "soft_cross_entropy", "kl"] = "cross_entropy"
+    """cross_entropy: targets are classes or probabilities; soft_cross_entropy and kl:
+    logits (`jaxdd.losses`)."""
+    temperature: float = 1.0
+    """soft_cross_entropy and kl: divides the logits."""
     augment: AugmentSpec = AugmentSpec()
     ema: float = 0.0
     """Decay of an exponential average of the weights, used at test; 0 = off."""
@@ -254,8 +269,26 @@ class Protocol:
 
     name: str = "plain"
     network: NetworkSpec = NetworkSpec()
+    networks: tuple[str, ...] = ()
+    """Other architectures by name (`jaxdd.networks.NAMED`), each trained on every row
+    as well; sets with class labels only."""
     train: Recipe = Recipe()
     """Training of a fresh student on the set."""
+    own_rate: bool = False
+    """Train at the learning rate that the set brings, where it has one."""
+    check_every: int = 0
+    """Epochs (steps, if the recipe counts those) between tests during training, which
+    give `accuracy_best`; 0 = only the last step is tested."""
+    report: Literal["last", "best"] = "last"
+    """Which accuracy the protocol publishes; both are in the report."""
+    learning_rates: tuple[float, ...] = ()
+    """The random row, and a set without a rate of its own where `own_rate` asks for
+    one, takes the best of these by test accuracy."""
+    ranking: bool = False
+    """Also the scores of DD-Ranking: LRS, ARS and what they are made of."""
+    full_train: Recipe = Recipe(steps=0)
+    """Training on the whole training set (row `full`) for sets with class labels; 0
+    steps and epochs leave it out."""
     probe: Recipe = Recipe(
         steps=500, batch=512, optimiser=OptimiserSpec("sgd", 0.2, schedule="cosine")
     )

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from jaxdd.base import Array, Key
 
-__all__ = ["epoch_rows", "permuted"]
+__all__ = ["epoch_batch", "epoch_rows", "permuted"]
 
 _ROUNDS = 8  # four are enough for a pseudo-random permutation (Luby and Rackoff, 1988)
 
@@ -69,6 +69,30 @@ def epoch_rows(key: Key, step: Array | int, batch: int, size: int) -> Array:
     epoch, place = jnp.divmod(jnp.asarray(step, jnp.int32), size // batch)
     position = place * batch + jnp.arange(batch, dtype=jnp.int32)
     return permuted(jax.random.fold_in(key, epoch), position, size)
+
+
+def epoch_batch(
+    key: Key, step: Array | int, batch: int, size: int
+) -> tuple[Array, Array]:
+    """As `epoch_rows`, but every row of an epoch is used: its last batch is partial.
+
+    Args:
+      key: constant through a run.
+      step: int32 [], may be traced.
+      batch: rows a step; 0 = the whole set.
+      size: rows of the set.
+
+    Returns:
+      The rows, int32 [min(batch, size)], and their weights, float32: 0 for the rows
+      that fill up a partial batch (the first ones of the same epoch).
+    """
+    if not 0 < batch < size:
+        rows = jnp.arange(size, dtype=jnp.int32)
+        return rows, jnp.ones(size, jnp.float32)
+    epoch, place = jnp.divmod(jnp.asarray(step, jnp.int32), -(-size // batch))
+    position = place * batch + jnp.arange(batch, dtype=jnp.int32)
+    rows = permuted(jax.random.fold_in(key, epoch), position % size, size)
+    return rows, (position < size).astype(jnp.float32)
 
 
 def _mix(value: Array) -> Array:
