@@ -40,6 +40,7 @@ __all__ = [
     "Key",
     "Method",
     "Metrics",
+    "Mix",
     "Network",
     "Nothing",
     "Objective",
@@ -338,6 +339,19 @@ class Augment(NamedTuple):
 
     sample: Callable[[Key, int], PyTree]
     apply: Callable[[PyTree, Array], Array]
+
+
+class Mix(NamedTuple):
+    """Random mixing of the rows of a batch, images and targets alike.
+
+    `sample(key, n)` draws the parameters for n rows; `apply(params, image, target)`
+    takes images [n,h,w,c] and float targets [n,k] and returns both mixed. Targets are
+    mixed by the images' shares, so that a loss linear in the target (cross-entropy)
+    equals the shares' sum of its values on the plain targets.
+    """
+
+    sample: Callable[[Key, int], PyTree]
+    apply: Callable[[PyTree, Array, Array], tuple[Array, Array]]
 
 
 class Drive(Protocol):

@@ -101,6 +101,18 @@ class OptimiserSpec:
 class AugmentSpec:
     """Random image operations (`jaxdd.augment`); a zero switches an operation off."""
 
+    policy: Literal["chain", "dsa", "idc", "dc", "frepo"] = "chain"
+    """chain: the operations switched on below, one after the other. The others are
+    families of published methods with operations of their own, named by `strategy`."""
+    strategy: str = ""
+    """Operations of that family joined by "_"; "" = what it takes for natural images.
+    dsa and idc: color, crop, cutout, flip, scale, rotate; dc: crop, scale, rotate,
+    noise; frepo: color, crop, cutout, flip, rotate, translate."""
+    cutmix: float = 0.0
+    """Probability that a batch is mixed by CutMix (beta 1). Of a recipe only."""
+    mixup: float = 0.0
+    """Parameter of mixup's beta distribution, for every batch that CutMix leaves
+    alone; 0 = off. Of a recipe only."""
     crop: int = 0
     """Pad by this many pixels with zeros and crop back at random."""
     flip: bool = False

@@ -7,14 +7,24 @@ two batches (siamese use). Each family of operations is one module of this packa
 import jax
 
 from jaxdd.augment.blur import gaussian_blur
+from jaxdd.augment.catalogue import NAMED, named
 from jaxdd.augment.colour import colour_jitter, grayscale, solarize
 from jaxdd.augment.geometry import crop, flip, resized_crop, shift_scale
+from jaxdd.augment.mix import mixing
 from jaxdd.augment.noise import additive_noise
 from jaxdd.augment.views import apply_view
 from jaxdd.base import Array, Augment, InputError, Key, PyTree
 from jaxdd.records import AugmentSpec
 
-__all__ = ["apply_view", "build", "chain", "is_identity"]
+__all__ = [
+    "NAMED",
+    "apply_view",
+    "build",
+    "chain",
+    "is_identity",
+    "mixing",
+    "named",
+]
 
 _SWITCHES = (
     "crop",
@@ -45,7 +55,9 @@ _PROBABILITIES = (
 
 
 def is_identity(spec: AugmentSpec) -> bool:
-    """Whether every operation of `spec` is switched off."""
+    """Whether `spec` leaves images as they are; `mixing` is not asked."""
+    if spec.policy != "chain":
+        return False
     return not any(getattr(spec, name) for name in _SWITCHES)
 
 
@@ -107,6 +119,8 @@ def build(
 
 def _check(spec: AugmentSpec, image_shape: tuple[int, int, int]) -> None:
     """Refuses values without meaning, naming the field."""
+    if spec.policy != "chain":
+        raise InputError(f"augment.policy={spec.policy!r}: choose 'chain'")
     height, width, channels = image_shape
     for name in _SWITCHES:
         if getattr(spec, name) < 0:

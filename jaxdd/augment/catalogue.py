@@ -1,0 +1,45 @@
+"""Augmentations of published methods by name."""
+
+import difflib
+
+from jaxdd.base import InputError
+from jaxdd.records import AugmentSpec
+
+__all__ = ["NAMED", "named"]
+
+NAMED: dict[str, AugmentSpec] = {
+    "none": AugmentSpec(),
+    "crop_flip": AugmentSpec(crop=4, flip=True),
+    # Zhao and Bilen 2021, arXiv 2102.08259; digits are not mirrored.
+    "dsa": AugmentSpec(policy="dsa"),
+    "dsa_digits": AugmentSpec(policy="dsa", strategy="color_crop_cutout_scale_rotate"),
+    # Kim et al. 2022, arXiv 2205.14959: students, and the matching of gradients.
+    "idc": AugmentSpec(
+        policy="idc", strategy="color_crop_flip_scale_rotate", cutmix=0.5
+    ),
+    "idc_match": AugmentSpec(policy="idc", strategy="color_crop_cutout"),
+    # Zhou et al. 2022, arXiv 2206.00719.
+    "frepo": AugmentSpec(policy="frepo"),
+    "frepo_digits": AugmentSpec(
+        policy="frepo", strategy="color_crop_rotate_translate_cutout"
+    ),
+    # Zhao et al. 2021, arXiv 2006.05929: MNIST, and students with batch norm.
+    "dc_mnist": AugmentSpec(policy="dc", strategy="crop_scale_rotate"),
+    "dc_bn": AugmentSpec(policy="dc", strategy="crop_noise"),
+}
+"""Settings by name, for `augment="dsa"` in place of a record."""
+
+
+def named(name: str) -> AugmentSpec:
+    """The settings of a published augmentation.
+
+    Raises:
+      InputError: there is none of that name; the message suggests the nearest.
+    """
+    if name not in NAMED:
+        near = difflib.get_close_matches(name, NAMED, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise InputError(
+            f"augment={name!r} is unknown.{hint} Known: {', '.join(NAMED)}"
+        )
+    return NAMED[name]
