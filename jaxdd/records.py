@@ -41,17 +41,24 @@ class NetworkSpec:
     """A network architecture by name and options (`jaxdd.networks.build`)."""
 
     name: str = "convnet"
-    """convnet, mlp, resnet10, resnet18, resnet34, resnet50, or resnet10_ap and
-    resnet18_ap: with 2x2 averages in place of strides."""
+    """convnet, mlp, lenet, alexnet, vgg11, mobilenet, vit, resnet10, resnet18,
+    resnet34, resnet50, or resnet10_ap and resnet18_ap: with 2x2 averages in place of
+    strides. `jaxdd.networks.named` has the options under which the field knows them."""
     width: tuple[int, ...] = (128, 128, 128)
-    """Channels of each block (convnet) or hidden sizes (mlp); ResNets ignore it."""
+    """Channels of each block (convnet), hidden sizes (mlp), length of a token in each
+    block (vit: all equal); the others have widths of their own."""
     depth: int | None = None
     """Repeat a single width this many times."""
     norm: Literal["none", "batch", "instance", "group", "layer"] = "instance"
+    """vit has layer or none; mlp and lenet have none whatever it says."""
     pooling: Literal["none", "avg", "max"] = "avg"
-    initialiser: Literal["torch", "flax"] = "torch"
-    """torch: uniform with bound 1/sqrt(fan_in) for kernels and biases; flax: LeCun
-    normal kernels, zero biases."""
+    """convnet only."""
+    activation: Literal["relu", "sigmoid", "leaky_relu", "swish"] = "relu"
+    """convnet only. leaky_relu has slope 0.01."""
+    initialiser: Literal["torch", "uniform", "flax"] = "torch"
+    """torch: uniform with bound 1/sqrt(fan_in) for kernels and biases, but in ResNets
+    torchvision's normal kernels; uniform: that bound everywhere; flax: LeCun normal
+    kernels, zero biases."""
     batch_momentum: float = 0.9
     """Weight of the old running statistic (Flax convention; 1 - PyTorch's)."""
     conv: Literal["auto", "stock", "cpu"] = "auto"
@@ -61,6 +68,14 @@ class NetworkSpec:
     7x7 convolution and a 3x3 max-pooling, both of stride 2."""
     zero_last: bool = True
     """ResNets only: the last normalisation of each block starts with scale zero."""
+    patch: int = 4
+    """vit only: pixels a side of what becomes a token."""
+    heads: int = 8
+    """vit only: attention heads; they share a token's length."""
+    hidden: int | None = None
+    """vit only: width of the layer inside each MLP; default: as long as a token."""
+    dropout: float = 0.0
+    """vit only: share set to zero after embedding, attention and MLP layers."""
 
 
 @dataclass(frozen=True)
