@@ -5,14 +5,14 @@ lax.map over keys; `train` lets a `Drive` run its steps.
 """
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from jaxdd import augment, losses, optimisers
+from jaxdd import losses, optimisers
 from jaxdd.base import (
     Array,
     Drive,
@@ -23,26 +23,20 @@ from jaxdd.base import (
     PyTree,
     Variables,
 )
+from jaxdd.batches import Source, Weighted
 from jaxdd.records import Recipe
-from jaxdd.rng import epoch_rows
 
 __all__ = [
     "Average",
     "Loss",
-    "Source",
     "TrainState",
     "Trainer",
-    "Weighted",
-    "array_source",
     "fit_step",
     "scan_drive",
     "supervised",
     "train",
     "trainer",
 ]
-
-Source = Callable[[Key, Array, PyTree], tuple[PyTree, PyTree]]
-"""(key, step, data) -> (images, targets) of a step; the key is constant in a run."""
 
 Loss = Callable[
     [Network, Variables, PyTree, PyTree, PyTree, Key],
@@ -87,13 +81,6 @@ class Trainer(NamedTuple):
     finish: Callable[[TrainState], Variables]
 
 
-class Weighted(NamedTuple):
-    """Targets with a weight per row, as `supervised` understands them."""
-
-    target: Array
-    weight: Array  # [n]
-
-
 def fit_step(
     network: Network, optimiser: optax.GradientTransformation, loss: Loss
 ) -> Callable[..., tuple[Variables, PyTree, Metrics]]:
@@ -132,21 +119,27 @@ def fit_step(
     return update
 
 
-def supervised(kind: str) -> Loss:
+def supervised(kind: str, temperature: float = 1.0) -> Loss:
     """The loss of one augmented view against its target, batch norm in training mode.
 
     Args:
-      kind: cross_entropy (targets int [n] or float [n,k]) or mse (float [n,d]).
+      kind: cross_entropy (targets int [n] or float [n,k]), mse (float [n,d]),
+        soft_cross_entropy or kl (logits, float [n,k]).
+      temperature: of the last two.
 
     Returns:
       A loss that takes plain targets or `Weighted` ones.
 
     Raises:
-      InputError: an unknown kind.
+      InputError: an unknown kind, or a temperature without meaning.
     """
+    softened = {"soft_cross_entropy": losses.soft_cross_entropy, "kl": losses.kl}
     table = {"cross_entropy": losses.cross_entropy, "mse": losses.mean_squared_error}
+    table |= {n: partial(f, temperature=temperature) for n, f in softened.items()}
     if kind not in table:
         raise InputError(f"recipe.loss={kind!r}: choose one of {', '.join(table)}")
+    if not temperature > 0:
+        raise InputError(f"recipe.temperature={temperature}: must be positive")
     return _supervised(table[kind])
 
 
@@ -168,37 +161,6 @@ def _supervised(rows: Callable[..., Array]) -> Loss:
     return loss
 
 
-@lru_cache
-def array_source(recipe: Recipe) -> Source:
-    """Batches from arrays: data = (images, targets) or (images, targets, weight).
-
-    The whole set at every step where `recipe.batch` is 0 or not below its size;
-    otherwise without replacement within each epoch, the last partial batch dropped.
-    Images get `recipe.augment`.
-
-    Args:
-      recipe: batch size and augmentation.
-
-    Returns:
-      The source; with weights its targets are `Weighted`.
-    """
-
-    def source(key: Key, step: Array, data: PyTree) -> tuple[PyTree, PyTree]:
-        key_rows, key_augment = jax.random.split(key)
-        rows = epoch_rows(key_rows, step, recipe.batch, data[0].shape[0])
-        whole = rows.shape[0] == data[0].shape[0]
-        images, *rest = data if whole else [part[rows] for part in data]
-        if not augment.is_identity(recipe.augment):
-            operations = augment.build(recipe.augment, images.shape[1:])
-            drawn = operations.sample(
-                jax.random.fold_in(key_augment, step), images.shape[0]
-            )
-            images = operations.apply(drawn, images)
-        return images, rest[0] if len(rest) == 1 else Weighted(*rest)
-
-    return source
-
-
 @lru_cache(maxsize=64)
 def trainer(
     source: Source,
@@ -207,6 +169,7 @@ def trainer(
     *,
     loss: Loss | None = None,
     average: Average | None = None,
+    split: Callable[[PyTree], PyTree] | None = None,
 ) -> Trainer:
     """A training run as pure functions.
 
@@ -219,6 +182,7 @@ def trainer(
       loss: in place of the recipe's named loss.
       average: what the loss compares with, in place of the recipe's average; the
         variables to use at test are then the trained ones.
+      split: spreads the rows of (images, targets) over devices.
 
     Returns:
       The trainer.
@@ -233,7 +197,8 @@ def trainer(
         )
     follow = average or (_recipe_average(recipe.ema) if recipe.ema else None)
     optimiser = optimisers.build(recipe.optimiser, recipe.steps)
-    update = fit_step(network, optimiser, loss or supervised(recipe.loss))
+    own = supervised(recipe.loss, recipe.temperature)
+    update = fit_step(network, optimiser, loss or own)
 
     def init(key: Key, variables: Variables | None = None) -> TrainState:
         key_init, key_run = jax.random.split(key)
@@ -250,6 +215,8 @@ def trainer(
     def step(state: TrainState, data: PyTree) -> tuple[TrainState, Metrics]:
         key_source, key_loss = jax.random.split(state.key)
         images, targets = source(key_source, state.step, data)
+        if split is not None:
+            images, targets = split((images, targets))
         variables, opt, metrics = update(
             state.variables,
             state.opt,
@@ -343,10 +310,10 @@ def _recipe_average(decay: float) -> Average:
 
 def _check(recipe: Recipe) -> None:
     """Refuses values without meaning, naming the field."""
-    if recipe.steps < 0 or recipe.batch < 0:
+    if min(recipe.steps, recipe.batch, recipe.epochs) < 0:
         raise InputError(
-            f"recipe.steps={recipe.steps}, recipe.batch={recipe.batch}: "
-            "both must be >= 0 (batch 0 = the whole set)"
+            f"recipe.steps={recipe.steps}, recipe.epochs={recipe.epochs},"
+            f" recipe.batch={recipe.batch}: all must be >= 0 (batch 0 = the whole set)"
         )
     if not 0 <= recipe.ema < 1:
         raise InputError(f"recipe.ema={recipe.ema}: must be in [0, 1); 0 = off")

@@ -15,6 +15,7 @@ LAYERS = (
     {"base"},
     {"tree", "rng", "losses", "optimisers", "files", "foreign"},
     {"unroll", "kernels", "networks", "augment", "select"},
+    {"batches"},
     {"training"},
     {"decoders", "objectives", "pools"},
     {"composition"},

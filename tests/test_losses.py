@@ -222,3 +222,25 @@ def test_losses_of_half_precision_are_computed_in_float32():
 def test_weighted_mean_of_nothing_is_zero():
     value = losses.weighted_mean(jnp.ones(3), jnp.zeros(3))
     assert float(value) == 0
+
+
+def test_losses_against_logits(x64):
+    rng = np.random.default_rng(3)
+    logits, target = rng.standard_normal((2, 5, 4))
+    weight = np.array([1.0, 0.0, 2.0, 1.0, 1.0])
+
+    def softmax(z):
+        e = np.exp(z - z.max(1, keepdims=True))
+        return e / e.sum(1, keepdims=True)
+
+    share, mine = softmax(target / 3.0), softmax(logits / 3.0)
+    cross = -(share * np.log(mine)).sum(1)
+    entropy = -(share * np.log(share)).sum(1)
+    for function, rows in (
+        (losses.soft_cross_entropy, cross),
+        (losses.kl, cross - entropy),
+    ):
+        value = function(
+            jnp.asarray(logits), jnp.asarray(target), jnp.asarray(weight), temperature=3
+        )
+        np.testing.assert_allclose(value, (rows * weight).sum() / 5.0, rtol=1e-12)

@@ -195,3 +195,49 @@ def test_bad_optimiser_settings_are_named(change, named):
     spec = dataclasses.replace(OptimiserSpec(), **change)
     with pytest.raises(InputError, match=named):
         optimisers.build(spec, 10)
+
+
+def test_a_restart_is_a_new_optimiser_with_a_lower_rate(x64):
+    gradients = _gradients(7)
+    spec = OptimiserSpec(
+        *("sgd", 0.1, 0.9, 0.05),
+        schedule="step",
+        boundaries=(3 / 7, 5 / 7),
+        factor=0.2,
+        restart=True,
+    )
+    visited = _run(spec, gradients)
+    params = {k: v.copy() for k, v in PARAMS.items()}
+    rate = 0.1
+    for step, (gradient, actual) in enumerate(zip(gradients, visited, strict=True)):
+        if step in (3, 5):
+            rate *= 0.2
+        if step in (0, 3, 5):
+            buffer = {k: np.zeros_like(v) for k, v in PARAMS.items()}
+        for name in params:
+            buffer[name] = 0.9 * buffer[name] + gradient[name] + 0.05 * params[name]
+            params[name] = params[name] - rate * buffer[name]
+        _assert_equal_trees(actual, params)
+
+
+def test_warmup_as_a_share_of_the_run():
+    spec = OptimiserSpec("sgd", 0.5, schedule="cosine", warmup_share=0.5)
+    same = OptimiserSpec("sgd", 0.5, schedule="cosine", warmup=10)
+    steps = jnp.arange(21)
+    np.testing.assert_allclose(
+        optimisers.schedule(spec, 20)(steps), optimisers.schedule(same, 20)(steps)
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "named"),
+    [
+        ({"boundaries": (1.5,)}, "boundaries"),
+        ({"warmup_share": 1.0}, "warmup_share"),
+        ({"warmup_share": 0.5, "warmup": 2}, "only one"),
+        ({"name": "adam", "restart": True}, "restart"),
+    ],
+)
+def test_shares_of_a_run_are_checked(changes, named):
+    with pytest.raises(InputError, match=named):
+        optimisers.build(OptimiserSpec(**changes), 10)

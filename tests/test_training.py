@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-from jaxdd import training
+from jaxdd import batches, training
 from jaxdd.base import InputError, Network, Output, Variables
 from jaxdd.records import AugmentSpec, OptimiserSpec, Recipe
 
@@ -51,7 +51,7 @@ def data():
 
 
 def _run(key, recipe, data, **options):
-    source = training.array_source(recipe)
+    source = batches.array_source(recipe)
     return training.train(key, source, NETWORK, recipe, data, **options)
 
 
@@ -95,7 +95,7 @@ def test_stepwise_equals_scanned(key, data):
         steps=7, batch=8, optimiser=MOMENTUM, augment=AugmentSpec(crop=1), ema=0.8
     )
     scanned, metrics = _run(key, recipe, data)
-    run = training.trainer(training.array_source(recipe), NETWORK, recipe)
+    run = training.trainer(batches.array_source(recipe), NETWORK, recipe)
     state, step, history = jax.jit(run.init)(key), jax.jit(run.step), []
     for _ in range(7):
         state, now = step(state, data)
@@ -106,7 +106,7 @@ def test_stepwise_equals_scanned(key, data):
 
 def test_an_epoch_visits_every_row_once(key, data):
     recipe = Recipe(batch=5)
-    source = jax.jit(training.array_source(recipe))
+    source = jax.jit(batches.array_source(recipe))
     rows = (data[0], jnp.arange(20))
     drawn = [source(key, jnp.asarray(t), rows) for t in range(8)]
     first = np.concatenate([target for _, target in drawn[:4]])
@@ -117,7 +117,7 @@ def test_an_epoch_visits_every_row_once(key, data):
 
 
 def test_a_set_smaller_than_the_batch_is_used_whole(key, data):
-    image, target = training.array_source(Recipe(batch=64))(key, jnp.asarray(3), data)
+    image, target = batches.array_source(Recipe(batch=64))(key, jnp.asarray(3), data)
     _assert_equal((image, target), data)
 
 
@@ -142,7 +142,7 @@ def test_rows_of_weight_zero_change_nothing(key, data):
 def test_average_of_the_weights_is_used_at_test(key, data):
     recipe = Recipe(steps=3, batch=0, optimiser=MOMENTUM, ema=0.7)
     averaged, _ = _run(key, recipe, data)
-    run = training.trainer(training.array_source(recipe), NETWORK, recipe)
+    run = training.trainer(batches.array_source(recipe), NETWORK, recipe)
     state = run.init(key)
     ema = state.variables
     for _ in range(3):
@@ -166,7 +166,7 @@ def test_a_loss_may_keep_an_average_of_its_own(key, data):
             lambda e, v: e + (v - e) / (step + 2), ema, variables.params
         ),
     )
-    source = training.array_source(recipe)
+    source = batches.array_source(recipe)
     run = training.trainer(source, NETWORK, recipe, loss=loss, average=average)
     state = run.init(key)
     mean = state.variables.params
@@ -257,4 +257,35 @@ def test_regression_learns_float_targets(key, data):
 )
 def test_bad_recipes_are_named(recipe, named):
     with pytest.raises(InputError, match=named):
-        training.trainer(training.array_source(recipe), NETWORK, recipe)
+        training.trainer(batches.array_source(recipe), NETWORK, recipe)
+
+
+def test_counting_epochs_uses_the_last_partial_batch(key, data):
+    recipe = batches.in_steps(Recipe(epochs=2, batch=8), 20)
+    assert recipe.steps == 6
+    source = jax.jit(batches.array_source(recipe))
+    rows = (data[0], jnp.arange(20))
+    drawn = [source(key, jnp.asarray(t), rows)[1] for t in range(6)]
+    weights = [int(d.weight.sum()) for d in drawn]
+    assert weights == [8, 8, 4, 8, 8, 4]
+    for epoch in (drawn[:3], drawn[3:]):
+        used = [
+            t for d in epoch for t in np.asarray(d.target)[np.asarray(d.weight) > 0]
+        ]
+        assert sorted(used) == list(range(20))
+
+
+def test_an_epoch_without_remainder_has_no_weights(key, data):
+    recipe = batches.in_steps(Recipe(epochs=3, batch=10), 20)
+    assert recipe.steps == 6
+    _, target = batches.array_source(recipe)(key, jnp.asarray(0), data)
+    assert not isinstance(target, batches.Weighted)
+
+
+def test_cutmix_in_a_recipe_mixes_targets(key, data):
+    source = batches.array_source(Recipe(augment=AugmentSpec(cutmix=1.0)))
+    target = jax.nn.one_hot(jnp.arange(20) % 3, 3)
+    mixed = [source(key, jnp.asarray(t), (data[0], target))[1] for t in range(8)]
+    np.testing.assert_allclose(jnp.stack(mixed).sum(-1), 1.0, rtol=1e-6)
+    # A box may be empty, but not at every step.
+    assert float(jnp.abs(jnp.stack(mixed) - target[None]).max()) > 0.01

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdd.base import Array, Corpus, Drive, Key, Network, Output, Variables
+from jaxdd.batches import array_source
 from jaxdd.evaluation.students import (
     Examples,
     apply_to_all,
@@ -16,7 +17,7 @@ from jaxdd.evaluation.students import (
     student_network,
 )
 from jaxdd.records import NetworkSpec, Recipe
-from jaxdd.training import array_source, scan_drive
+from jaxdd.training import scan_drive
 
 __all__ = ["accuracy", "fine_tune", "knn", "linear_probe", "with_head"]
 

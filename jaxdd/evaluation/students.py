@@ -23,9 +23,10 @@ from jaxdd.base import (
     Synthetic,
     Variables,
 )
+from jaxdd.batches import Source, array_source
 from jaxdd.records import NetworkSpec, Recipe
 from jaxdd.rng import epoch_rows
-from jaxdd.training import Source, array_source, train, trainer
+from jaxdd.training import train, trainer
 
 __all__ = [
     "Examples",

@@ -19,11 +19,12 @@ from jaxdd.base import (
     PyTree,
     Variables,
 )
+from jaxdd.batches import Source
 from jaxdd.networks.teacher import body_variables, training_network
 from jaxdd.prepare.ssl_losses import objective
 from jaxdd.records import Recipe, Teacher
 from jaxdd.rng import epoch_rows
-from jaxdd.training import Source, scan_drive, train
+from jaxdd.training import scan_drive, train
 
 __all__ = ["Shard", "train_teacher", "two_views", "whole"]
 

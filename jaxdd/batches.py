@@ -1,0 +1,101 @@
+"""Batches for training from arrays: which rows a step takes, and how it alters them.
+
+A batch is a pure function of a constant key and the step.
+"""
+
+import dataclasses
+import math
+from collections.abc import Callable
+from functools import lru_cache
+from typing import NamedTuple
+
+import jax
+
+from jaxdd import augment
+from jaxdd.base import Array, Key, PyTree
+from jaxdd.records import Recipe
+from jaxdd.rng import epoch_batch, epoch_rows
+
+__all__ = ["Source", "Weighted", "array_source", "draw_rows", "in_steps"]
+
+Source = Callable[[Key, Array, PyTree], tuple[PyTree, PyTree]]
+"""(key, step, data) -> (images, targets) of a step; the key is constant in a run."""
+
+
+class Weighted(NamedTuple):
+    """Targets with a weight per row, as `supervised` understands them."""
+
+    target: Array
+    weight: Array  # [n]
+
+
+def in_steps(recipe: Recipe, size: int) -> Recipe:
+    """A recipe that counts epochs, with its `steps` for a set of `size` rows."""
+    if not recipe.epochs:
+        return recipe
+    batch = min(recipe.batch or size, size)
+    return dataclasses.replace(recipe, steps=recipe.epochs * -(-size // batch))
+
+
+def draw_rows(
+    recipe: Recipe, key: Key, step: Array, size: int
+) -> tuple[Array, Array | None]:
+    """The rows of one step, and their weights where a batch may be partial.
+
+    Args:
+      recipe: its batch size, and whether it counts epochs.
+      key: constant through a run.
+      step: int32 [].
+      size: rows of the set.
+
+    Returns:
+      int32 [b], and float32 [b] or None.
+    """
+    if recipe.epochs and 0 < recipe.batch < size and size % recipe.batch:
+        return epoch_batch(key, step, recipe.batch, size)
+    return epoch_rows(key, step, recipe.batch, size), None
+
+
+@lru_cache
+def array_source(recipe: Recipe) -> Source:
+    """Batches from arrays: data = (images, targets) or (images, targets, weight).
+
+    The whole set at every step where `recipe.batch` is 0 or not below its size;
+    otherwise without replacement within each epoch, where the last, partial batch is
+    dropped unless the recipe counts epochs. Images get `recipe.augment`, and its
+    mixing, which needs targets [n,k].
+
+    Args:
+      recipe: batch size and augmentation.
+
+    Returns:
+      The source; with weights its targets are `Weighted`.
+    """
+
+    def source(key: Key, step: Array, data: PyTree) -> tuple[PyTree, PyTree]:
+        key_rows, key_augment = jax.random.split(key)
+        rows, share = draw_rows(recipe, key_rows, step, data[0].shape[0])
+        whole = rows.shape[0] == data[0].shape[0]
+        images, target, *weights = data if whole else [part[rows] for part in data]
+        key_step = jax.random.fold_in(key_augment, step)
+        images, target = _augmented(recipe, key_step, images, target)
+        weights = weights if share is None else [*weights, share]
+        if not weights:
+            return images, target
+        return images, Weighted(target, math.prod(weights))
+
+    return source
+
+
+def _augmented(
+    recipe: Recipe, key: Key, images: Array, target: Array
+) -> tuple[Array, Array]:
+    """The batch after the recipe's random operations, and after its mixing."""
+    if not augment.is_identity(recipe.augment):
+        operations = augment.build(recipe.augment, images.shape[1:])
+        images = operations.apply(operations.sample(key, images.shape[0]), images)
+    mix = augment.mixing(recipe.augment, images.shape[1:])
+    if mix is not None:
+        drawn = mix.sample(jax.random.fold_in(key, 1), images.shape[0])
+        images, target = mix.apply(drawn, images, target)
+    return images, target
