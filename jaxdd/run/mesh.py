@@ -1,7 +1,8 @@
 """Devices: the mesh, where arrays lie on it, and the cache of compiled programs.
 
-Axes are ("seed", "data"): batch rows are split over `data`, everything else lies whole
-on every device. All axes are Auto, so that any JAX function works on what is split.
+Axes are ("seed", "data"): independent networks are spread over `seed`, batch rows are
+split over `data`, everything else lies whole on every device. All axes are Auto, so
+that any JAX function works on what is split.
 """
 
 from __future__ import annotations
@@ -9,7 +10,9 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -26,7 +29,11 @@ __all__ = [
     "replicate",
     "shard_batch",
     "shard_rows",
+    "split_lead",
+    "spread",
 ]
+
+Step = Callable[[PyTree, PyTree], tuple[PyTree, Metrics]]
 
 
 def compile_cache(folder: Path) -> bool:
@@ -105,17 +112,94 @@ def shard_rows(mesh: Mesh | None, tree: PyTree, *, axis: int = 0) -> PyTree:
         return tree
     if any(leaf.shape[axis] % mesh.shape["data"] for leaf in jax.tree.leaves(tree)):
         return tree
-    split = NamedSharding(mesh, PartitionSpec(*(None,) * axis, "data"))
+    # Inside `spread` the mesh is the one in which `seed` is no longer to be seen.
+    around = jax.sharding.get_abstract_mesh()
+    now = mesh if around.empty else around
+    split = NamedSharding(now, PartitionSpec(*(None,) * axis, "data"))
     return jax.tree.map(
         lambda leaf: jax.lax.with_sharding_constraint(leaf, split), tree
     )
+
+
+def spread(
+    mesh: Mesh | None, how: Literal["map", "vmap"], step: Step, *, shared: bool
+) -> Step:
+    """A step of one network as a step of many, a share of them on each device.
+
+    Networks never meet, so nothing is communicated over `seed` as long as the state
+    lies there split (`split_lead`) and their number is a multiple of that axis;
+    otherwise the last network is repeated inside the step, and the copies dropped.
+    Over `data`, rows that the step gives to `shard_rows` are split.
+
+    Args:
+      mesh: as made by `make_mesh`, or None.
+      how: the networks of one device one after another (map, the faster on CPUs) or
+        together (vmap).
+      step: (state, data) -> (state, metrics), of one network.
+      shared: all networks see the same data; else its arrays have a leading axis too.
+
+    Returns:
+      A step whose state and metrics have the networks as their leading axis.
+    """
+
+    def local(states: PyTree, data: PyTree) -> tuple[PyTree, Metrics]:
+        if how == "vmap":
+            return jax.vmap(step, in_axes=(0, None if shared else 0))(states, data)
+        if shared:
+            return jax.lax.map(lambda state: step(state, data), states)
+        return jax.lax.map(lambda pair: step(*pair), (states, data))
+
+    if mesh is None:
+        return local
+    split = PartitionSpec("seed")
+    # Nothing comes back replicated, so there is nothing for check_vma to find; with
+    # it, every loop in a step would have to say over which axes its carry varies.
+    sharded = jax.shard_map(
+        local,
+        mesh=mesh,
+        in_specs=(split, PartitionSpec() if shared else split),
+        out_specs=split,
+        axis_names={"seed"},
+        check_vma=False,
+    )
+
+    def many(states: PyTree, data: PyTree) -> tuple[PyTree, Metrics]:
+        count = jax.tree.leaves(states)[0].shape[0]
+        fit = partial(_repeat_last, more=-count % mesh.shape["seed"])
+        after = sharded(fit(states), data if shared else fit(data))
+        return jax.tree.map(lambda leaf: leaf[:count], after)
+
+    return many
+
+
+def _repeat_last(tree: PyTree, *, more: int) -> PyTree:
+    """Arrays with `more` copies of the last entry of their leading axis appended."""
+    if not more:
+        return tree
+    return jax.tree.map(
+        lambda leaf: jnp.concatenate([leaf, jnp.repeat(leaf[-1:], more, 0)]), tree
+    )
+
+
+def split_lead(mesh: Mesh | None, tree: PyTree) -> PyTree:
+    """The leading axis of every array split over `seed`, as `spread` works on it.
+
+    A length that is no multiple of that axis, or no mesh, leaves the arrays whole.
+    """
+    if mesh is None:
+        return jax.device_put(tree)
+    whole, split = (NamedSharding(mesh, PartitionSpec(*s)) for s in ((), ("seed",)))
+    places = jax.tree.map(
+        lambda leaf: whole if leaf.shape[0] % mesh.shape["seed"] else split, tree
+    )
+    return jax.device_put(tree, places)
 
 
 def on_mesh(mesh: Mesh | None, drive: Drive) -> Drive:
     """A drive whose data lie whole on every device of the mesh: its steps run there."""
 
     def placed(
-        step: Callable[[PyTree, PyTree], tuple[PyTree, Metrics]],
+        step: Step,
         state: PyTree,
         num_steps: int,
         data: PyTree,

@@ -9,7 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxdd import networks
 from jaxdd.base import Batch
+from jaxdd.batches import array_source
+from jaxdd.records import NetworkSpec, Recipe
 from jaxdd.run.mesh import (
     compile_cache,
     make_mesh,
@@ -19,7 +22,10 @@ from jaxdd.run.mesh import (
     replicate,
     shard_batch,
     shard_rows,
+    split_lead,
+    spread,
 )
+from jaxdd.training import trainer
 
 
 def batch(*lead: int) -> Batch:
@@ -105,6 +111,62 @@ def test_copies_share_nothing_and_keep_their_place() -> None:
     jax.jit(lambda t: jax.tree.map(jnp.sin, t), donate_argnums=0)(copy)
     assert copy["split"].is_deleted()
     np.testing.assert_array_equal(tree["split"], np.arange(8.0))
+
+
+RECIPE = Recipe(steps=5, batch=12)
+
+
+def students(mesh, how: str, count: int, *, shared: bool, steps: int = 5):
+    """Parameters and losses of students trained by `spread` on its mesh."""
+    network = networks.build(NetworkSpec(width=(4,)), (8, 8, 1), 3)
+
+    def source(key, step, data):
+        return shard_rows(mesh, array_source(RECIPE)(key, step, data))
+
+    run = trainer(source, network, RECIPE)
+    rng = np.random.default_rng(1)
+    lead = () if shared else (count,)
+    image = rng.standard_normal((*lead, 24, 8, 8, 1)).astype("f4")
+    data = jnp.asarray(image), jnp.asarray(rng.integers(0, 3, (*lead, 24)), jnp.int32)
+    data = replicate(mesh, data) if shared else split_lead(mesh, data)
+    keys = jax.random.split(jax.random.key(2), count)
+    state = split_lead(mesh, jax.jit(jax.vmap(run.init))(keys))
+    step = jax.jit(spread(mesh, how, run.step, shared=shared))
+    losses = []
+    for _ in range(steps):
+        state, metrics = step(state, data)
+        losses.append(metrics["loss"])
+    return jax.device_get((state.variables.params, losses)), state
+
+
+@pytest.mark.parametrize(
+    ("seed", "how", "count", "shared"),
+    [
+        (8, "map", 8, True),
+        (8, "map", 5, False),  # fewer students than devices
+        (8, "vmap", 10, True),  # two on some, one on others
+        (2, "map", 4, True),  # batches split over four devices as well
+        (4, "vmap", 4, False),
+        (1, "map", 2, True),
+    ],
+)
+def test_spread_students_are_those_of_one_device(seed, how, count, shared) -> None:
+    one, _ = students(None, how, count, shared=shared)
+    many, state = students(make_mesh(seed=seed), how, count, shared=shared)
+    assert one[1][0].shape == (count,)
+    assert len({float(loss) for loss in one[1][-1]}) == count
+    for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(many), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6)
+    leaf = jax.tree.leaves(state.variables.params)[0]
+    assert leaf.sharding.is_fully_replicated == bool(count % seed or seed == 1)
+
+
+def test_spread_students_agree_to_the_last_digits(x64) -> None:
+    one, _ = students(None, "map", 4, shared=True)
+    many, _ = students(make_mesh(seed=2), "map", 4, shared=True)
+    for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(many), strict=True):
+        assert a.dtype == np.float64
+        np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-13)
 
 
 CODE = """
