@@ -332,8 +332,8 @@ Objective = Callable[[Synthetic, Batch, Variables, Assets, Key], tuple[Array, Me
 class Augment(NamedTuple):
     """Random image operations as data: draw parameters, then apply them.
 
-    `sample(key, n)` returns a pytree whose leaves have leading axis n (n = 1 for one
-    draw shared by all images: siamese use is `sample(key, 1)` applied to both sides).
+    `sample(key, n)` returns a pytree whose leaves have leading axis n, or 1 for a draw
+    that all images share (siamese use is `sample(key, 1)` applied to both sides).
     `apply(params, image)` is pure and differentiable in the images [n,h,w,c].
     """
 

@@ -4,16 +4,18 @@ An `Augment` draws parameters and applies them, so that the same parameters can 
 two batches (siamese use). Each family of operations is one module of this package.
 """
 
-import jax
+import difflib
 
+from jaxdd.augment import dc, dsa, frepo
 from jaxdd.augment.blur import gaussian_blur
 from jaxdd.augment.catalogue import NAMED, named
 from jaxdd.augment.colour import colour_jitter, grayscale, solarize
 from jaxdd.augment.geometry import crop, flip, resized_crop, shift_scale
 from jaxdd.augment.mix import mixing
 from jaxdd.augment.noise import additive_noise
+from jaxdd.augment.policy import chain
 from jaxdd.augment.views import apply_view
-from jaxdd.base import Array, Augment, InputError, Key, PyTree
+from jaxdd.base import Augment, InputError
 from jaxdd.records import AugmentSpec
 
 __all__ = [
@@ -26,6 +28,7 @@ __all__ = [
     "named",
 ]
 
+_POLICIES = {"dsa": dsa.dsa, "idc": dsa.idc, "dc": dc.dc, "frepo": frepo.frepo}
 _SWITCHES = (
     "crop",
     "flip",
@@ -61,43 +64,28 @@ def is_identity(spec: AugmentSpec) -> bool:
     return not any(getattr(spec, name) for name in _SWITCHES)
 
 
-def chain(operations: dict[str, Augment]) -> Augment:
-    """Named operations one after the other, in the order of the dict.
-
-    Parameters are a dict by name; without operations it is the identity.
-    """
-
-    def sample(key: Key, n: int) -> PyTree:
-        keys = jax.random.split(key, max(len(operations), 1))
-        return {
-            name: op.sample(k, n)
-            for k, (name, op) in zip(keys, operations.items(), strict=False)
-        }
-
-    def apply(params: PyTree, image: Array) -> Array:
-        for name, op in operations.items():
-            image = op.apply(params[name], image)
-        return image
-
-    return Augment(sample, apply)
-
-
 def build(
     spec: AugmentSpec, image_shape: tuple[int, int, int], *, second_view: bool = False
 ) -> Augment:
-    """The operations that `spec` switches on, in this order: resized crop, crop, flip,
-    shift and scale, colour jitter, grayscale, blur, solarize, noise.
+    """The operations of `spec`: those of its policy, or the chain it switches on.
+
+    The chain runs in this order: resized crop, crop, flip, shift and scale, colour
+    jitter, grayscale, blur, solarize, noise.
 
     Args:
       spec: what to do.
       image_shape: (h, w, c) of the images it will be applied to.
       second_view: take `blur_second` and `solarize`; one or a first view takes `blur`
-        and `solarize_first`.
+        and `solarize_first`. The policies make no difference.
 
     Raises:
-      InputError: a value is out of range, or a colour operation is asked for on
-        images that do not have three channels.
+      InputError: an unknown policy or operation, a value out of range, an operation of
+        the chain beside a policy, or a colour operation of the chain on images that do
+        not have three channels.
     """
+    if spec.policy != "chain":
+        _check_policy(spec)
+        return _POLICIES[spec.policy](spec.strategy, image_shape)
     _check(spec, image_shape)
     blurred = spec.blur_second if second_view else spec.blur
     solarized = spec.solarize if second_view else spec.solarize_first
@@ -117,10 +105,32 @@ def build(
     return chain({name: op for name, op in table.items() if op})
 
 
+def _check_policy(spec: AugmentSpec) -> None:
+    """Refuses unknown policies, and settings of the chain beside one."""
+    if spec.policy not in _POLICIES:
+        known = ("chain", *_POLICIES)
+        near = difflib.get_close_matches(str(spec.policy), known, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise InputError(
+            f"augment.policy={spec.policy!r} is unknown.{hint} Known: "
+            f"{', '.join(known)}"
+        )
+    for name in _SWITCHES:
+        if getattr(spec, name):
+            raise InputError(
+                f"augment.{name}={getattr(spec, name)}: belongs to policy 'chain', and "
+                f"the policy is {spec.policy!r}; name its operations in "
+                "augment.strategy, or change the policy"
+            )
+
+
 def _check(spec: AugmentSpec, image_shape: tuple[int, int, int]) -> None:
     """Refuses values without meaning, naming the field."""
-    if spec.policy != "chain":
-        raise InputError(f"augment.policy={spec.policy!r}: choose 'chain'")
+    if spec.strategy:
+        raise InputError(
+            f"augment.strategy={spec.strategy!r}: policy 'chain' has none; choose "
+            f"augment.policy among {', '.join(_POLICIES)}"
+        )
     height, width, channels = image_shape
     for name in _SWITCHES:
         if getattr(spec, name) < 0:

@@ -7,34 +7,56 @@ the image is zero, which is the data's mean on whitened images.
 import jax
 import jax.numpy as jnp
 
+from jaxdd.augment.affine import resample, rows
 from jaxdd.base import Array, Augment, Key, PyTree
 
-__all__ = ["crop", "flip", "resized_crop", "shift_scale"]
+__all__ = ["cleared", "crop", "flip", "resized_crop", "shift_scale", "windows"]
 
 _ATTEMPTS = 10  # draws of a crop box before the whole image is taken, as torchvision
 _LOG_RATIO = 0.28768207  # log(4/3): aspect ratios from 3/4 to 4/3
 
 
-def crop(padding: int) -> Augment:
+def crop(padding: int | tuple[int, int]) -> Augment:
     """Pad by `padding` zeros on each side and crop back at a uniform offset.
 
-    Parameters: int [n,2], the offset (row, column) in [0, 2 padding]; `padding` is the
-    identity.
+    Two numbers pad rows and columns apart. Parameters: int [n,2], the offset (row,
+    column) in [0, 2 padding]; `padding` is the identity.
     """
+    down, right = (padding, padding) if isinstance(padding, int) else padding
 
     def sample(key: Key, n: int) -> Array:
-        return jax.random.randint(key, (n, 2), 0, 2 * padding + 1)
+        ends = jnp.array([[2 * down + 1, 2 * right + 1]])
+        return jax.random.randint(key, (n, 2), 0, ends)
 
     def apply(offset: Array, image: Array) -> Array:
-        width = ((0, 0), (padding, padding), (padding, padding), (0, 0))
-        padded = jnp.pad(image, width)
-
-        def one(row: Array, at: Array) -> Array:
-            return jax.lax.dynamic_slice(row, (at[0], at[1], 0), image.shape[1:])
-
-        return jax.vmap(one)(padded, _rows(offset, len(image)))
+        padded = jnp.pad(image, ((0, 0), (down, down), (right, right), (0, 0)))
+        return windows(padded, offset, image.shape[1:])
 
     return Augment(sample, apply)
+
+
+def windows(image: Array, offset: Array, shape: tuple[int, ...]) -> Array:
+    """Cuts a window (h, w, c) out of every image at int offsets [n or 1, 2]."""
+
+    def one(row: Array, at: Array) -> Array:
+        return jax.lax.dynamic_slice(row, (at[0], at[1], 0), shape)
+
+    return jax.vmap(one)(image, rows(offset, len(image)))
+
+
+def cleared(image: Array, first: Array, size: tuple[int, int]) -> Array:
+    """Images with a box of zeros of the given size from int `first` [n or 1, 2] on.
+
+    The box may reach beyond the image.
+    """
+
+    def inside(axis: int) -> Array:
+        place = jnp.arange(image.shape[axis + 1])[None]
+        start = first[:, axis, None]
+        return (place >= start) & (place < start + size[axis])
+
+    box = inside(0)[:, :, None, None] & inside(1)[:, None, :, None]
+    return jnp.where(box, jnp.zeros((), image.dtype), image)
 
 
 def flip() -> Augment:
@@ -71,7 +93,7 @@ def shift_scale(shift: float, scale: float) -> Augment:
             back = place - params["shift"][:, axis, None]
             return centre + back / params["zoom"][:, None]
 
-        return _resample(image, source(0), source(1))
+        return resample(image, source(0), source(1))
 
     return Augment(sample, apply)
 
@@ -113,30 +135,6 @@ def resized_crop(min_area: float, image_shape: tuple[int, int, int]) -> Augment:
             middle = (jnp.arange(size, dtype=box.dtype)[None] + 0.5) * extent / size
             return start + jnp.clip(middle - 0.5, 0.0, extent - 1)
 
-        return _resample(image, source(0), source(1))
+        return resample(image, source(0), source(1))
 
     return Augment(sample, apply)
-
-
-def _resample(image: Array, row: Array, column: Array) -> Array:
-    """Bilinear samples of images [n,h,w,c] at rows [n or 1,h] times columns [n or 1,w].
-
-    Separable, so two small matrix products per image; zero outside.
-    """
-    n, height, width, _ = image.shape
-    rows = _rows(_weights(row, height).astype(image.dtype), n)
-    columns = _rows(_weights(column, width).astype(image.dtype), n)
-    precision = jax.lax.Precision.HIGHEST
-    half = jnp.einsum("nij,njwc->niwc", rows, image, precision=precision)
-    return jnp.einsum("nkw,niwc->nikc", columns, half, precision=precision)
-
-
-def _weights(source: Array, size: int) -> Array:
-    """Interpolation weights [n,out,size] of fractional positions [n,out]."""
-    place = jnp.arange(size, dtype=source.dtype)[None, None]
-    return jnp.maximum(0.0, 1.0 - jnp.abs(source[..., None] - place))
-
-
-def _rows(params: Array, n: int) -> Array:
-    """Parameters [n or 1, ...] repeated to [n, ...]."""
-    return jnp.broadcast_to(params, (n, *params.shape[1:]))
