@@ -13,10 +13,18 @@ import jax
 
 from jaxdd import augment
 from jaxdd.base import Array, Key, PyTree
-from jaxdd.records import Recipe
+from jaxdd.records import AugmentSpec, Recipe
 from jaxdd.rng import epoch_batch, epoch_rows
 
-__all__ = ["Source", "Weighted", "array_source", "draw_rows", "in_steps"]
+__all__ = [
+    "Source",
+    "Weighted",
+    "altered",
+    "array_source",
+    "draw_rows",
+    "in_steps",
+    "mixed",
+]
 
 Source = Callable[[Key, Array, PyTree], tuple[PyTree, PyTree]]
 """(key, step, data) -> (images, targets) of a step; the key is constant in a run."""
@@ -78,7 +86,8 @@ def array_source(recipe: Recipe) -> Source:
         whole = rows.shape[0] == data[0].shape[0]
         images, target, *weights = data if whole else [part[rows] for part in data]
         key_step = jax.random.fold_in(key_augment, step)
-        images, target = _augmented(recipe, key_step, images, target)
+        images = altered(recipe.augment, key_step, images)
+        images, target = mixed(recipe.augment, key_step, images, target)
         weights = weights if share is None else [*weights, share]
         if not weights:
             return images, target
@@ -87,15 +96,20 @@ def array_source(recipe: Recipe) -> Source:
     return source
 
 
-def _augmented(
-    recipe: Recipe, key: Key, images: Array, target: Array
+def altered(spec: AugmentSpec, key: Key, images: Array) -> Array:
+    """Images [n,h,w,c] after one draw of the operations that `spec` switches on."""
+    if augment.is_identity(spec):
+        return images
+    operations = augment.build(spec, images.shape[1:])
+    return operations.apply(operations.sample(key, images.shape[0]), images)
+
+
+def mixed(
+    spec: AugmentSpec, key: Key, images: Array, target: Array
 ) -> tuple[Array, Array]:
-    """The batch after the recipe's random operations, and after its mixing."""
-    if not augment.is_identity(recipe.augment):
-        operations = augment.build(recipe.augment, images.shape[1:])
-        images = operations.apply(operations.sample(key, images.shape[0]), images)
-    mix = augment.mixing(recipe.augment, images.shape[1:])
-    if mix is not None:
-        drawn = mix.sample(jax.random.fold_in(key, 1), images.shape[0])
-        images, target = mix.apply(drawn, images, target)
-    return images, target
+    """Images and targets [n,k] after one draw of the mixing that `spec` asks for."""
+    mix = augment.mixing(spec, images.shape[1:])
+    if mix is None:
+        return images, target
+    drawn = mix.sample(jax.random.fold_in(key, 1), images.shape[0])
+    return mix.apply(drawn, images, target)

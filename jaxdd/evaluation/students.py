@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxdd import augment, networks, whiten
+from jaxdd import networks, whiten
 from jaxdd.base import (
     Array,
     Corpus,
@@ -23,9 +23,16 @@ from jaxdd.base import (
     Synthetic,
     Variables,
 )
-from jaxdd.batches import Source, array_source
+from jaxdd.batches import (
+    Source,
+    Weighted,
+    altered,
+    array_source,
+    draw_rows,
+    in_steps,
+    mixed,
+)
 from jaxdd.records import NetworkSpec, Recipe
-from jaxdd.rng import epoch_rows
 from jaxdd.training import train, trainer
 
 __all__ = [
@@ -53,32 +60,40 @@ class Examples(NamedTuple):
 
 def examples_of_set(synthetic: Synthetic, recipe: Recipe) -> Examples:
     """A set as it is stored: its images are in the space that networks consume."""
+    recipe = in_steps(recipe, synthetic.image.shape[0])
     data = (synthetic.image, synthetic.target, synthetic.weight)
     return Examples(array_source(recipe), data, recipe)
 
 
 def examples_of_corpus(corpus: Corpus, target: Array, recipe: Recipe) -> Examples:
     """All real images, with one target row each ([n] classes or [n,d])."""
+    recipe = in_steps(recipe, corpus.size)
     data = (corpus.image, target, corpus.whitening)
     return Examples(_corpus_source(recipe), data, recipe)
 
 
 @lru_cache
 def _corpus_source(recipe: Recipe) -> Source:
-    """Batches of uint8 images, augmented as [0,1] pixels and then whitened."""
+    """Batches of uint8 images, augmented as [0,1] pixels and then whitened.
+
+    The published policies (`augment.policy`) and mixing act on whitened images, as
+    they do on sets.
+    """
+    named = recipe.augment.policy != "chain"
 
     def source(key: Key, step: Array, data: PyTree) -> tuple[PyTree, PyTree]:
         image, target, whitening = data
         key_rows, key_augment = jax.random.split(key)
-        rows = epoch_rows(key_rows, step, recipe.batch, image.shape[0])
+        rows, weight = draw_rows(recipe, key_rows, step, image.shape[0])
+        key_step = jax.random.fold_in(key_augment, step)
         unit = whiten.to_unit(image[rows])
-        if not augment.is_identity(recipe.augment):
-            operations = augment.build(recipe.augment, image.shape[1:])
-            drawn = operations.sample(
-                jax.random.fold_in(key_augment, step), unit.shape[0]
-            )
-            unit = operations.apply(drawn, unit)
-        return whiten.apply(whitening, unit), target[rows]
+        if not named:
+            unit = altered(recipe.augment, key_step, unit)
+        white = whiten.apply(whitening, unit)
+        if named:
+            white = altered(recipe.augment, key_step, white)
+        white, target = mixed(recipe.augment, key_step, white, target[rows])
+        return white, target if weight is None else Weighted(target, weight)
 
     return source
 
