@@ -3,8 +3,10 @@
 from collections.abc import Mapping, Sequence
 
 from jaxdd.base import Array, Dataset, Distilled, Drive
+from jaxdd.evaluation.cohort import ALONE, Group
 from jaxdd.evaluation.labelled import labelled_entries
 from jaxdd.evaluation.measure import Store, measure
+from jaxdd.evaluation.ranking import ranking_rows
 from jaxdd.evaluation.report import Report
 from jaxdd.evaluation.representation import representation_entries
 from jaxdd.evaluation.setting import dataset_notes, make_setting
@@ -23,6 +25,7 @@ def evaluate(
     teacher_outputs: Mapping[str, Array] | None = None,
     baselines: bool = True,
     targets: Sequence[Dataset] = (),
+    group: Group = ALONE,
 ) -> Report:
     """Trains fresh students on a set, and on real images, and measures them.
 
@@ -44,6 +47,7 @@ def evaluate(
       baselines: whether to make the rows beside the set's own.
       targets: other labelled data of the same image shape, on which every student is
         measured too (transfer): metrics `<metric> on <name>`.
+      group: how the students of a labelled row are trained together.
 
     Returns:
       The rows, and notes on what is missing and why.
@@ -63,12 +67,16 @@ def evaluate(
             setting, teacher_outputs, baselines=baselines
         )
     else:
-        entries, notes = labelled_entries(setting, baselines=baselines)
+        entries, notes = labelled_entries(setting, baselines=baselines, group=group)
     rows = measure(
         entries,
         setting.seeds,
         meta.protocol,
         store={} if store is None else store,
         fingerprints=[setting.fingerprint(i) for i in range(len(seeds))],
+        together=1 if meta.label_kind == "representation" else group.size,
     )
+    if meta.protocol.ranking and meta.label_kind != "representation" and baselines:
+        scores, missing = ranking_rows(setting, Report(rows, []))
+        rows, notes = rows + scores, notes + missing
     return Report(rows, dataset_notes(meta, dataset) + notes)

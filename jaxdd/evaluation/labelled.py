@@ -1,95 +1,205 @@
 """Rows for sets with class labels, hard or soft: test accuracy of fresh students."""
 
-from collections.abc import Callable
+from collections.abc import Sequence
 
-from jaxdd.base import Network, Synthetic, Variables
-from jaxdd.evaluation.measure import Entry, Figures
+import jax
+import numpy as np
+
+from jaxdd import networks
+from jaxdd.base import Corpus, Network, Variables
+from jaxdd.evaluation.calibration import calibration_error_of_logits, top_k_accuracy
+from jaxdd.evaluation.cohort import ALONE, Group, Student, fit_students
+from jaxdd.evaluation.contestants import (
+    Contestant,
+    class_mean_contestant,
+    own_contestant,
+    random_contestant,
+    whole_contestant,
+)
+from jaxdd.evaluation.measure import Entry, Figures, Task, one_by_one
 from jaxdd.evaluation.probes import accuracy
+from jaxdd.evaluation.ranking import ranking_contestants
 from jaxdd.evaluation.setting import Setting
 from jaxdd.evaluation.students import (
+    Examples,
     apply_to_all,
-    examples_of_set,
-    fit,
     fresh,
     outputs,
     seed_key,
     student_network,
 )
 from jaxdd.evaluation.tasks import transfer_tasks
-from jaxdd.select import class_means, random_rows, subset
+from jaxdd.records import NetworkSpec, Recipe
 
 __all__ = ["labelled_entries"]
 
+_MANY_CLASSES = 20  # from here, accuracy among the best five says something
+
 
 def labelled_entries(
-    setting: Setting, *, baselines: bool
+    setting: Setting, *, baselines: bool, group: Group = ALONE
 ) -> tuple[list[Entry], list[str]]:
-    """The set itself, random real images, and class means where there is one a class.
+    """The set itself and what it must be compared with, under every network.
 
-    Where students are measured on other data too, also no training on any set.
+    Random real images; class means where there is one image a class; the whole data,
+    and what DD-Ranking's scores need, where the protocol asks for them. Where students
+    are measured on other data too, also no training on any set.
 
     Returns:
       The entries and notes on the ones that cannot be made.
     """
-    makers: dict[str, Callable[[int], Synthetic]] = {
-        setting.meta.method: lambda position: setting.set_at(position).synthetic
-    }
-    notes: list[str] = []
+    protocol = setting.meta.protocol
+    contestants, notes = _contestants(setting, baselines)
+    extra: list[Contestant] = []
+    if baselines and setting.train is not None:
+        if protocol.full_train.steps or protocol.full_train.epochs:
+            extra.append(whole_contestant(setting))
+        if protocol.ranking:
+            extra += ranking_contestants(setting)
+    entries = [_entry(setting, c, group) for c in [*contestants, *extra]]
+    if baselines and setting.targets:
+        entries.append(_scratch(setting))
+    for name in protocol.networks:
+        spec = networks.named(name, tuple(setting.meta.image_shape))
+        entries += [_entry(setting, c, group, name, spec) for c in contestants]
+    return entries, notes
+
+
+def _contestants(
+    setting: Setting, baselines: bool
+) -> tuple[list[Contestant], list[str]]:
+    found, notes = [own_contestant(setting)], []
     if baselines and setting.train is not None:
         shortage = _shortage(setting)
         if shortage:
             notes.append(f"no random row: {shortage}")
         else:
-            makers.setdefault("random", lambda position: _random(setting, position))
+            found.append(random_contestant(setting))
         if setting.ipc == 1:
-            makers.setdefault("class_mean", lambda _: class_means(setting.train))  # pyright: ignore
-    entries = [_entry(setting, name, make) for name, make in makers.items()]
-    if baselines and setting.targets:
-        entries.append(_scratch(setting))
-    return entries, notes
+            found.append(class_mean_contestant(setting))
+    # A set that is itself a baseline is not repeated.
+    return list({c.name: c for c in reversed(found)}.values())[::-1], notes
 
 
-def _entry(setting: Setting, name: str, make: Callable[[int], Synthetic]) -> Entry:
-    meta, test, network = setting.meta, setting.test, _network(setting)
-    logits = apply_to_all(outputs(network, "logits"))
+def _entry(
+    setting: Setting,
+    contestant: Contestant,
+    group: Group,
+    name: str = "",
+    spec: NetworkSpec | None = None,
+) -> Entry:
+    """A row, under the protocol's own network or the named one."""
+    network = _network(setting, spec)
+    tested = _Test(network, setting.test)
 
-    def student(position: int, stage: str) -> Variables:
-        key = seed_key(setting.seeds[position], "student")
-        examples = examples_of_set(make(position), meta.protocol.train)
-        return fit(key, network, examples, drive=setting.drive, stage=stage)
+    def students(positions: Sequence[int], stage: str) -> list[Student]:
+        def fit(rate: float | None, stage: str) -> list[Student]:
+            made = [contestant.examples(position, rate) for position in positions]
+            return _fit(setting, network, tested, positions, made, group, stage)
 
-    def score(variables: Variables, seed: int, stage: str) -> Figures:
-        del seed, stage
-        return {"accuracy": accuracy(logits(variables, test), test.label)}
+        if not contestant.rates:
+            return fit(None, stage)
+        tried = [fit(rate, f"{stage}/rate{rate:g}") for rate in contestant.rates]
+        return [max(options, key=reported) for options in zip(*tried, strict=True)]
 
-    return Entry(name, student, {"student": score} | transfer_tasks(setting, network))
+    def reported(student: Student) -> float:
+        best = setting.meta.protocol.report == "best"
+        return _best(student) if best else tested.accuracy(student.variables)
+
+    own = transfer_tasks(setting, network) if spec is None else {}
+    tasks: dict[str, Task] = {"student": _score(setting, tested)}
+    return Entry(contestant.name, students, tasks | own, spec, name)
 
 
-def _network(setting: Setting) -> Network:
-    meta = setting.meta
-    return student_network(
-        meta.protocol.network, tuple(meta.image_shape), meta.num_classes
+def _fit(
+    setting: Setting,
+    network: Network,
+    tested: "_Test",
+    positions: Sequence[int],
+    made: Sequence[Examples],
+    group: Group,
+    stage: str,
+) -> list[Student]:
+    """Students together where they share a recipe; sets may bring their own rates."""
+    keys = [seed_key(setting.seeds[position], "student") for position in positions]
+    recipe = made[0].recipe
+    if any(one.recipe != recipe for one in made):
+        alone = [
+            _fit(setting, network, tested, [p], [one], group, f"{stage}/{p}")
+            for p, one in zip(positions, made, strict=True)
+        ]
+        return [student for one in alone for student in one]
+    return fit_students(
+        keys,
+        network,
+        made,
+        group=group,
+        drive=setting.drive,
+        stage=stage,
+        check=tested.accuracy,
+        every=_every(setting.meta.protocol.check_every, recipe),
     )
+
+
+def _every(epochs: int, recipe: Recipe) -> int:
+    """Steps between checks: the recipe counts epochs, or steps themselves."""
+    return epochs * (recipe.steps // recipe.epochs if recipe.epochs else 1)
+
+
+class _Test:
+    """The test split under one network; equal arguments share a program."""
+
+    def __init__(self, network: Network, corpus: Corpus) -> None:
+        self._logits = apply_to_all(outputs(network, "logits"))
+        self._corpus = corpus
+
+    def logits(self, variables: Variables) -> np.ndarray:
+        return np.asarray(jax.device_get(self._logits(variables, self._corpus)))
+
+    def accuracy(self, variables: Variables) -> float:
+        return accuracy(self.logits(variables), self._corpus.label)
+
+
+def _score(setting: Setting, tested: _Test) -> Task:
+    """Accuracy at the last step and at the best one, and calibration."""
+    label = np.asarray(setting.test.label)
+
+    def score(student: Student, seed: int, stage: str) -> Figures:
+        del seed, stage
+        logits = tested.logits(student.variables)
+        last = accuracy(logits, label)
+        figures = {"accuracy": last}
+        if student.checked:
+            figures["accuracy_best"] = max(last, _best(student))
+        if setting.meta.num_classes >= _MANY_CLASSES:
+            figures["top5"] = top_k_accuracy(logits, label, 5)
+        return figures | {
+            "calibration_error": calibration_error_of_logits(logits, label)
+        }
+
+    return score
+
+
+def _best(student: Student) -> float:
+    return max(student.checked.values())
+
+
+def _network(setting: Setting, spec: NetworkSpec | None = None) -> Network:
+    meta = setting.meta
+    spec = meta.protocol.network if spec is None else spec
+    return student_network(spec, tuple(meta.image_shape), meta.num_classes)
 
 
 def _scratch(setting: Setting) -> Entry:
     """The untrained student, the same that every other row starts from."""
-    network, recipe = _network(setting), setting.meta.protocol.train
+    network, own = _network(setting), own_contestant(setting)
 
-    def student(position: int, stage: str) -> Variables:
+    def student(position: int, stage: str) -> Student:
         del stage
-        examples = examples_of_set(setting.set_at(position).synthetic, recipe)
-        return fresh(seed_key(setting.seeds[position], "student"), network, examples)
+        key = seed_key(setting.seeds[position], "student")
+        return Student(fresh(key, network, own.examples(position, None)), {})
 
-    return Entry("scratch", student, transfer_tasks(setting, network))
-
-
-def _random(setting: Setting, position: int) -> Synthetic:
-    """Random real images, as many of each class, drawn anew for each seed."""
-    assert setting.train is not None
-    key = seed_key(setting.seeds[position], "random")
-    rows = random_rows(key, setting.train, setting.size, setting.ipc)
-    return subset(setting.train, rows)
+    return Entry("scratch", one_by_one(student), transfer_tasks(setting, network))
 
 
 def _shortage(setting: Setting) -> str:

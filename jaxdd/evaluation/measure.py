@@ -1,33 +1,54 @@
-"""Trains one student a row and seed, measures it, and keeps what is finished."""
+"""Trains the students of every row, measures them, and keeps what is finished."""
 
 from collections.abc import Callable, MutableMapping, Sequence
 from functools import cache
 from typing import NamedTuple
 
-from jaxdd.base import Variables
-from jaxdd.evaluation.report import Row, make_row
-from jaxdd.records import Protocol
+from jaxdd.evaluation.cohort import Student
+from jaxdd.evaluation.report import Row, make_row, network_name
+from jaxdd.records import NetworkSpec, Protocol
 
-__all__ = ["Entry", "Figures", "Store", "Task", "measure"]
+__all__ = ["Entry", "Figures", "Store", "Task", "measure", "one_by_one"]
 
 Figures = dict[str, float]
 Store = MutableMapping[str, dict]
 """Finished pieces by name, each a dict that JSON can hold."""
 
-Task = Callable[[Variables, int, str], Figures]
+Task = Callable[[Student, int, str], Figures]
 """(student, seed, stage) -> figures by metric."""
+
+Students = Callable[[Sequence[int], str], list[Student]]
+"""(positions of the seeds, stage) -> the trained students, one a position."""
 
 
 class Entry(NamedTuple):
     """One row of the report before it is measured.
 
-    `student(position, stage)` gives the trained student of the seed at `position`;
-    `tasks` are the measurements of it, by name.
+    `students(positions, stage)` gives the trained students of the seeds at these
+    positions; `tasks` are the measurements of one, by name. `network` is the student's
+    where it is not the protocol's own, and `network_name` what it is called.
     """
 
     name: str
-    student: Callable[[int, str], Variables]
+    students: Students
     tasks: dict[str, Task]
+    network: NetworkSpec | None = None
+    network_name: str = ""
+
+    @property
+    def stage(self) -> str:
+        """Of the row; other networks than the protocol's own have stages of theirs."""
+        return "/".join(filter(None, ("evaluate", self.name, self.network_name)))
+
+
+def one_by_one(student: Callable[[int, str], Student]) -> Students:
+    """Students that are not trained together, from a function of (position, stage)."""
+
+    def students(positions: Sequence[int], stage: str) -> list[Student]:
+        (position,) = positions
+        return [student(position, stage)]
+
+    return students
 
 
 def measure(
@@ -37,6 +58,7 @@ def measure(
     *,
     store: Store,
     fingerprints: Sequence[str],
+    together: int = 1,
 ) -> list[Row]:
     """Measures every entry with every seed.
 
@@ -51,39 +73,69 @@ def measure(
       protocol: named in the rows.
       store: finished pieces.
       fingerprints: one a seed.
+      together: the most students of an entry that are trained together.
 
     Returns:
       The rows, in the order of the entries.
     """
-    figures = {
-        (entry.name, position): _of_student(entry, position, seed, store, fingerprint)
-        for position, (seed, fingerprint) in enumerate(
-            zip(seeds, fingerprints, strict=True)
-        )
-        for entry in entries
-    }
-    rows = []
+    rows: list[Row] = []
     for entry in entries:
-        columns = [figures[entry.name, position] for position in range(len(seeds))]
-        rows += [
-            make_row(entry.name, metric, [c[metric] for c in columns], seeds, protocol)
-            for metric in columns[0]
+        left = [
+            position
+            for position, seed in enumerate(seeds)
+            if _left(entry, seed, store, fingerprints[position])
         ]
+        for first in range(0, len(left), together):
+            group = left[first : first + together]
+            _measure_group(entry, group, seeds, store, fingerprints)
+        rows += _rows(entry, seeds, protocol, store)
     return rows
 
 
-def _of_student(
-    entry: Entry, position: int, seed: int, store: Store, fingerprint: str
-) -> Figures:
-    """All figures of one student, which is trained when a task first asks for it."""
-    stage = f"evaluate/{entry.name}/seed{seed}"
-    student = cache(lambda: entry.student(position, f"{stage}/student"))
-    figures: Figures = {}
-    for name, task in entry.tasks.items():
-        piece = store.get(f"{stage}/{name}")
-        if piece is None or piece.get("fingerprint") != fingerprint:
-            values = task(student(), seed, stage)
-            piece = {"fingerprint": fingerprint, "values": values}
-            store[f"{stage}/{name}"] = piece
-        figures |= piece["values"]
-    return figures
+def _left(entry: Entry, seed: int, store: Store, fingerprint: str) -> list[str]:
+    """The tasks of a student that are not finished."""
+    pieces = {name: store.get(f"{_stage(entry, seed)}/{name}") for name in entry.tasks}
+    return [
+        name
+        for name, piece in pieces.items()
+        if piece is None or piece.get("fingerprint") != fingerprint
+    ]
+
+
+def _stage(entry: Entry, *seeds: int) -> str:
+    named = "seed" if len(seeds) == 1 else "seeds"
+    return f"{entry.stage}/{named}{'+'.join(map(str, seeds))}"
+
+
+def _measure_group(
+    entry: Entry,
+    positions: Sequence[int],
+    seeds: Sequence[int],
+    store: Store,
+    fingerprints: Sequence[str],
+) -> None:
+    """What is left of some students, which are trained when a task first asks."""
+    stage = _stage(entry, *(seeds[position] for position in positions))
+    students = cache(lambda: entry.students(tuple(positions), f"{stage}/student"))
+    for index, position in enumerate(positions):
+        seed, own = seeds[position], _stage(entry, seeds[position])
+        for name in _left(entry, seed, store, fingerprints[position]):
+            values = entry.tasks[name](students()[index], seed, own)
+            piece = {"fingerprint": fingerprints[position], "values": values}
+            store[f"{own}/{name}"] = piece
+
+
+def _rows(
+    entry: Entry, seeds: Sequence[int], protocol: Protocol, store: Store
+) -> list[Row]:
+    columns: list[Figures] = [{} for _ in seeds]
+    for column, seed in zip(columns, seeds, strict=True):
+        for name in entry.tasks:
+            column |= store[f"{_stage(entry, seed)}/{name}"]["values"]
+    network = entry.network_name or network_name(protocol.network)
+    return [
+        make_row(
+            entry.name, metric, [c[metric] for c in columns], seeds, protocol, network
+        )
+        for metric in columns[0]
+    ]

@@ -76,7 +76,10 @@ def verify(
         baselines=False,
         targets=targets,
     )
-    return [_check(row, report.find(row["set"], row["metric"])) for row in recorded]
+    return [
+        _check(row, report.find(row["set"], row["metric"], row["network"]))
+        for row in recorded
+    ]
 
 
 def _check(row: Row, again: Row | None) -> Check:

@@ -23,9 +23,17 @@ class Report(NamedTuple):
     rows: list[Row]
     notes: list[str]
 
-    def find(self, name: str, metric: str) -> Row | None:
-        """The row of a set and metric, or None."""
-        found = (r for r in self.rows if (r["set"], r["metric"]) == (name, metric))
+    def find(self, name: str, metric: str, network: str | None = None) -> Row | None:
+        """The row of a set and metric, or None.
+
+        Without a network, of the protocol's own, whose rows come first.
+        """
+        found = (
+            row
+            for row in self.rows
+            if (row["set"], row["metric"]) == (name, metric)
+            and network in (None, row["network"])
+        )
         return next(found, None)
 
     def of_seed(self, position: int) -> tuple[Row, ...]:
@@ -39,15 +47,16 @@ def make_row(
     values: Sequence[float],
     seeds: Sequence[int],
     protocol: Protocol,
+    network: str = "",
 ) -> Row:
-    """One row from the values of each seed."""
+    """One row from the values of each seed; `network` is the protocol's by default."""
     return {
         "set": name,
         "metric": metric,
         "mean": float(np.mean(values)),
         "std": float(np.std(values)),
         "seeds": len(seeds),
-        "network": network_name(protocol.network),
+        "network": network or network_name(protocol.network),
         "protocol": protocol.name,
         "values": [float(value) for value in values],
         "seed_list": [int(seed) for seed in seeds],

@@ -10,9 +10,10 @@ from functools import cache
 
 import jax
 
-from jaxdd.base import Array, Corpus, Synthetic, Variables
+from jaxdd.base import Array, Corpus, Synthetic
 from jaxdd.evaluation.bench import Bench, make_bench
-from jaxdd.evaluation.measure import Entry
+from jaxdd.evaluation.cohort import Student
+from jaxdd.evaluation.measure import Entry, one_by_one
 from jaxdd.evaluation.setting import Setting
 from jaxdd.evaluation.students import (
     Examples,
@@ -74,12 +75,15 @@ def _entry(bench: Bench, name: str, examples: Callable[[int], Examples]) -> Entr
     """A row whose student learns from `examples(position)`."""
     setting = bench.setting
 
-    def student(position: int, stage: str) -> Variables:
+    def student(position: int, stage: str) -> Student:
         key = seed_key(setting.seeds[position], "student")
         data = examples(position)
-        return fit(key, bench.network, data, drive=setting.drive, stage=stage)
+        fitted = fit(key, bench.network, data, drive=setting.drive, stage=stage)
+        return Student(fitted, {})
 
-    return Entry(name, student, {"student": imitation(bench)} | label_tasks(bench))
+    return Entry(
+        name, one_by_one(student), {"student": imitation(bench)} | label_tasks(bench)
+    )
 
 
 def _own(bench: Bench, position: int) -> Examples:
@@ -125,9 +129,9 @@ def _full(bench: Bench, train: Corpus) -> Entry:
 def _scratch(bench: Bench) -> Entry:
     """The untrained student, the same that every other row starts from."""
 
-    def student(position: int, stage: str) -> Variables:
+    def student(position: int, stage: str) -> Student:
         del stage
         key = seed_key(bench.setting.seeds[position], "student")
-        return fresh(key, bench.network, _own(bench, position))
+        return Student(fresh(key, bench.network, _own(bench, position)), {})
 
-    return Entry("scratch", student, label_tasks(bench))
+    return Entry("scratch", one_by_one(student), label_tasks(bench))

@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from jaxdd.base import Array, Corpus, Network, Variables
+from jaxdd.base import Array, Corpus, Network
 from jaxdd.evaluation.bench import Bench
+from jaxdd.evaluation.cohort import Student
 from jaxdd.evaluation.measure import Figures, Task
 from jaxdd.evaluation.probes import fine_tune, knn, linear_probe
 from jaxdd.evaluation.setting import Setting
@@ -26,9 +27,9 @@ def imitation(bench: Bench) -> Task:
     """How well the student imitates the teacher on un-augmented test images."""
     predict = apply_to_all(outputs(bench.network, "logits"))
 
-    def task(variables: Variables, seed: int, stage: str) -> Figures:
+    def task(student: Student, seed: int, stage: str) -> Figures:
         del seed, stage
-        prediction = predict(variables, bench.setting.test)
+        prediction = predict(student.variables, bench.setting.test)
         error = representation_mse(prediction, bench.teacher("test"))
         return {"representation_mse": error}
 
@@ -65,9 +66,9 @@ def _tasks_on(
     features = apply_to_all(outputs(network, "features"))
     initialiser = protocol.network.initialiser
 
-    def frozen(variables: Variables, seed: int, stage: str) -> Figures:
-        known = (features(variables, train), train.label)
-        data = (*known, features(variables, test), test.label)
+    def frozen(student: Student, seed: int, stage: str) -> Figures:
+        known = (features(student.variables, train), train.label)
+        data = (*known, features(student.variables, test), test.label)
         vote = knn(*data, neighbours=protocol.neighbours)
         if not protocol.probe.steps:
             return {f"knn{where}": vote}
@@ -82,11 +83,11 @@ def _tasks_on(
         )
         return {f"linear_probe{where}": probe, f"knn{where}": vote}
 
-    def tuned(variables: Variables, seed: int, stage: str) -> Figures:
+    def tuned(student: Student, seed: int, stage: str) -> Figures:
         score = fine_tune(
             seed_key(seed, "fine_tune"),
             network,
-            variables,
+            student.variables,
             train,
             test,
             protocol.fine_tune,

@@ -100,7 +100,8 @@ def test_labelled_sets_transfer_too() -> None:
     report = evaluate([labelled_set(data)], data, seeds=[0], targets=[target()])
     assert {r["metric"] for r in report.rows if r["set"] == "scratch"} == ON_OTHER
     assert {r["metric"] for r in report.rows if r["set"] == "dm"} == {
-        "accuracy"
+        "accuracy",
+        "calibration_error",
     } | ON_OTHER
     plain = evaluate([labelled_set(data)], data, seeds=[0])
     assert {r["set"] for r in plain.rows} == {"dm", "random"}
