@@ -19,7 +19,7 @@ from jaxdd import files, tree, whiten
 from jaxdd.base import Distilled, InputError, PyTree, Synthetic, Variables
 from jaxdd.records import Meta, from_dict, to_dict
 
-__all__ = ["FORMAT", "load", "save", "storage"]
+__all__ = ["FORMAT", "load", "pack", "save", "storage", "unpack"]
 
 FORMAT = 1
 """Version of the layout; a reader refuses any other."""
@@ -99,6 +99,33 @@ def storage(distilled: Distilled) -> dict[str, int]:
         "whitening": distilled.whitening,
     }
     return {name: tree.size_in_bytes(part) for name, part in parts.items()}
+
+
+def pack(content: PyTree) -> tuple[dict[str, np.ndarray], Any]:
+    """Nested containers of arrays as arrays by path, and a description for JSON.
+
+    Args:
+      content: dicts, lists and tuples of arrays.
+
+    Returns:
+      What `unpack` takes: the arrays, such as `modules/teacher/params/bias`, and the
+      same nesting with `dtype[shape]` in place of arrays.
+    """
+    return _flatten(content), _describe(content)
+
+
+def unpack(description: Any, arrays: dict[str, np.ndarray], path: Path) -> PyTree:
+    """The inverse of `pack`; tuples and lists come back as tuples.
+
+    Args:
+      description: as `pack` returned it.
+      arrays: at least those that it describes.
+      path: the file, for messages.
+
+    Raises:
+      InputError: an array is missing, or is not as described.
+    """
+    return _restore(description, arrays, path)
 
 
 def _content(distilled: Distilled) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from jaxdd.base import InputError
 __all__ = [
     "atomic_folder",
     "hash_file",
+    "npz_names",
     "read_json",
     "read_npz",
     "sha256",
@@ -152,6 +153,20 @@ def read_npz(path: Path, names: Sequence[str] = ()) -> dict[str, np.ndarray]:
             f"{', '.join(names)} and holds {', '.join(found) or 'none'}"
         )
     return arrays
+
+
+def npz_names(path: Path) -> list[str]:
+    """The names of the arrays in an .npz file, none of which is read.
+
+    Raises:
+      InputError: the file is missing or no .npz.
+    """
+    try:
+        with zipfile.ZipFile(Path(path)) as archive:
+            names = [entry.removesuffix(".npy") for entry in archive.namelist()]
+    except _DAMAGE as error:
+        raise _unreadable(path, error) from error
+    return [name.partition("|")[0] for name in names]
 
 
 def sha256(*chunks: Any) -> str:

@@ -22,6 +22,7 @@ LAYERS = (
     {"methods", "presets"},
     {"data"},
     {"artefact"},
+    {"exchange"},
     {"evaluation"},
     {"prepare"},
     {"run"},
@@ -51,6 +52,8 @@ HEAVY = (
     "sklearn",
     "orbax.checkpoint",
     "tyro",
+    "pyarrow",
+    "PIL",
 )
 
 

@@ -24,6 +24,7 @@ __all__ = [
     "Tree",
     "fingerprint",
     "holds_images",
+    "holds_parquet",
     "is_archive",
     "open_tree",
 ]
@@ -90,9 +91,11 @@ def is_archive(path: Path) -> bool:
 def holds_images(path: Path) -> bool:
     """Whether a path looks like somebody's images: an archive, or a folder with some.
 
-    Only the first few thousand entries of a folder are looked at.
+    Parquet files and prepared data sets of TFDS count as images. Only the first few
+    thousand entries of a folder are looked at.
     """
-    if is_archive(path):
+    prepared = (path / "features.json").is_file()
+    if is_archive(path) or prepared or holds_parquet(path):
         return True
     seen = 0
     for _, _, names in os.walk(path):
@@ -102,6 +105,14 @@ def holds_images(path: Path) -> bool:
         if seen > _LOOKED_AT:
             return False
     return False
+
+
+def holds_parquet(path: Path) -> bool:
+    """Whether this is a Parquet file, or a folder that holds some, or its `data`."""
+    if path.suffix == ".parquet":
+        return path.is_file()
+    globs = ("*.parquet", "data/*.parquet", "default/*.parquet")
+    return path.is_dir() and any(True for g in globs for _ in path.glob(g))
 
 
 def fingerprint(path: Path) -> str:

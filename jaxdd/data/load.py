@@ -88,6 +88,8 @@ def _key(found: Found, spec: DataSpec) -> str:
     made = [spec.resize, spec.resize_mode if spec.resize else ""]
     if found.form.resized:  # only image folders are split, and have bad images
         made += [spec.test_share, spec.split_seed, spec.skip_bad]
+    elif found.form.splits:
+        made += [spec.test_share, spec.split_seed]
     return files.sha256(_FORMAT, found.name, repr(made), *_fingerprints(found))
 
 

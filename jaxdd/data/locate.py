@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from jaxdd.base import InputError
-from jaxdd.data import digits, folders, npz
-from jaxdd.data.archive import holds_images, is_archive
+from jaxdd.data import digits, folders, npz, parquet
+from jaxdd.data.archive import holds_images, holds_parquet, is_archive
 from jaxdd.data.catalogue import SOURCES
 from jaxdd.data.source import Form, Progress, Source
 from jaxdd.records import DataSpec
@@ -17,8 +17,9 @@ from jaxdd.records import DataSpec
 __all__ = ["Found", "known_names", "locate"]
 
 _DIGITS = Form("", lambda path, spec, progress: digits.read())
-_NPZ = Form("*.npz", npz.read)
+_NPZ = Form("*.npz", npz.read, splits=True)
 _FOLDER = Form("*", folders.read, resized=True)
+_PARQUET = Form("*.parquet", parquet.read, resized=True)
 _TFDS = "tfds:"
 
 
@@ -101,14 +102,24 @@ def _existing(path: Path, what: str) -> Path:
 def _named_by_path(name: str, path: Path | None) -> Found:
     what = {
         "npz": f"the path of an .npz file with {' '.join(npz.ARRAYS)}",
-        "folder": "a folder with one folder of images a class, or an archive of one",
+        "folder": "a folder with one folder of images a class, an archive of one,"
+        " Parquet files, or a prepared data set of TFDS",
     }[name]
     if path is None or name == "npz":  # an .npz path has been dealt with
         raise InputError(f"data.name={name!r} needs data.dir: {what}")
     stem = path.name
     while is_archive(Path(stem)) or stem.endswith(".tar"):
         stem = Path(stem).stem
-    return Found(stem or name, _FOLDER, _existing(path, what))
+    return Found(stem or name, _form_of(_existing(path, what)), path)
+
+
+def _form_of(path: Path) -> Form:
+    """What a path that somebody points at holds, as far as names tell."""
+    if (path / "features.json").is_file():
+        return _prepared("folder", path).form  # it needs no name where it lies
+    if path.suffix == ".parquet" or holds_parquet(path):
+        return _PARQUET
+    return _FOLDER
 
 
 def _prepared(name: str, path: Path | None) -> Found:

@@ -32,12 +32,15 @@ class Form(NamedTuple):
         others are resized afterwards.
       beside: globs of the further files in the same folder that `read` may open; the
         fingerprint covers them too.
+      splits: whether `read` may hold out a share as the test split (all that are
+        `resized` may).
     """
 
     pattern: str
     read: Callable[[Path, DataSpec, Progress], Arrays]
     resized: bool = False
     beside: tuple[str, ...] = ()
+    splits: bool = False
 
 
 class Remote(NamedTuple):

@@ -16,7 +16,7 @@ from jaxdd.data.split import hold_out
 from jaxdd.data.tfds_find import FORMAT, find, first_line
 from jaxdd.records import DataSpec
 
-__all__ = ["read"]
+__all__ = ["read", "read_numbers"]
 
 _BATCH = 256
 
@@ -75,6 +75,41 @@ def read(name: str, path: Path | None, spec: DataSpec, progress: Progress) -> Ar
         feature = builder.info.features[keys.label]
         arrays["class_names"] = np.array(list(map(str, feature.names or ())), str)
     return hold_out(arrays, spec, str(place))
+
+
+def read_numbers(place: Path) -> Arrays:
+    """The training split's other features: numbers and vectors of numbers, by name.
+
+    Args:
+      place: the folder that `features.json` lies in.
+
+    Returns:
+      float32 [n] or [n,d].
+
+    Raises:
+      InputError: as `read`.
+    """
+    from tensorflow_datasets import decode
+    from tensorflow_datasets import features as kinds
+
+    builder = _open(place)
+    keys = _keys(builder.info, place)
+    names = [
+        name
+        for name, feature in sorted(builder.info.features.items())
+        if isinstance(feature, kinds.Tensor)
+        and not isinstance(feature, kinds.ClassLabel | kinds.Image)
+        and np.issubdtype(feature.np_dtype, np.floating)
+        and len(feature.shape) < 2
+    ]
+    try:
+        skip = {keys.image: decode.SkipDecoding()}
+        source = builder.as_data_source(split="train", decoders=skip)
+        examples = source.__getitems__(list(range(len(source)))) if names else []
+        columns = {name: [example[name] for example in examples] for name in names}
+        return {name: np.array(rows, np.float32) for name, rows in columns.items()}
+    except Exception as error:  # of ArrayRecord, or of the examples' parser
+        raise _damaged(place, error) from error
 
 
 def _open(place: Path) -> Any:
