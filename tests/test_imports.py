@@ -16,7 +16,7 @@ LAYERS = (
     {"tree", "rng", "losses", "optimisers", "files", "foreign"},
     {"unroll", "kernels", "networks", "augment", "select"},
     {"batches"},
-    {"training"},
+    {"training", "protocols"},
     {"decoders", "objectives", "pools"},
     {"composition"},
     {"methods", "presets"},
