@@ -1,4 +1,4 @@
-"""The field's ConvNet: blocks of convolution, normalisation, ReLU and 2x2 pooling."""
+"""The field's ConvNet: blocks of convolution, norm, activation and 2x2 pooling."""
 
 from typing import Any, Literal
 
@@ -8,31 +8,32 @@ from jaxdd.base import Array, Output
 from jaxdd.networks import initialisers
 from jaxdd.networks import norm as norm_layers
 from jaxdd.networks import pooling as pooling_layers
-from jaxdd.networks.layers import convolution, finish
+from jaxdd.networks.layers import Activation, activate, convolution, finish
 
 __all__ = ["ConvNet", "first_padding"]
 
 
-def first_padding(image_shape: tuple[int, int, int]) -> int:
-    """Padding of the first convolution: 28x28 grey images become a 32x32 map.
+def first_padding(image_shape: tuple[int, int, int], size: int = 3) -> int:
+    """Padding of a first convolution of `size`: 28x28 grey images become a 32x32 map.
 
     So do the networks of Zhao and Bilen (2021), whence every map halves evenly.
     """
-    return 3 if image_shape == (28, 28, 1) else 1
+    return size // 2 + (2 if image_shape == (28, 28, 1) else 0)
 
 
 class ConvNet(nn.Module):
-    """3x3 convolution with bias, normalisation, ReLU, pooling; then one Dense layer.
+    """3x3 convolution with bias, norm, activation, pooling; then one Dense layer.
 
     Gidaris and Komodakis (2018) as used since "Dataset Condensation" (Zhao et al.,
     2021); with batch normalisation and widths 128-256-512 it is the network of KRR-ST.
-    Taps are the maps after each ReLU, before pooling, in the body's precision.
+    Taps are the maps after each activation, before pooling, in the body's precision.
     """
 
     width: tuple[int, ...] = (128, 128, 128)
     outputs: int = 10
     norm: norm_layers.Kind = "instance"
     pooling: pooling_layers.Kind = "avg"
+    activation: Activation = "relu"
     initialiser: initialisers.Kind = "torch"
     momentum: float = 0.9
     conv: Literal["stock", "cpu"] = "stock"
@@ -56,7 +57,7 @@ class ConvNet(nn.Module):
             image = norm_layers.normalise(
                 image, self.norm, f"norm_{index}", train=train, momentum=self.momentum
             )
-            image = nn.relu(image)
+            image = activate(image, self.activation)
             taps.append(image)
             image = pooling_layers.pool(image, self.pooling, self.conv)
         return finish(image, self.outputs, self.initialiser, tuple(taps))

@@ -13,7 +13,7 @@ from jax.nn import initializers
 
 __all__ = ["Initialiser", "Kind", "initialiser", "stage_initialiser", "weight_dtype"]
 
-Kind = Literal["torch", "flax"]
+Kind = Literal["torch", "uniform", "flax"]
 Draw = Callable[..., jax.Array]
 
 
@@ -27,8 +27,8 @@ class Initialiser(NamedTuple):
 def initialiser(kind: Kind, fan_in: int) -> Initialiser:
     """The initialiser of a convolution or Dense layer with `fan_in` inputs a unit.
 
-    torch: kernel and bias uniform with bound 1/sqrt(fan_in) (the Kaiming uniform rule
-    with negative slope sqrt(5)). flax: LeCun normal kernels, zero biases.
+    torch, uniform: kernel and bias uniform with bound 1/sqrt(fan_in) (the Kaiming
+    uniform rule with negative slope sqrt(5)). flax: LeCun normal kernels, zero biases.
     """
     if kind == "flax":
         return Initialiser(initializers.lecun_normal(), initializers.zeros)
@@ -36,14 +36,15 @@ def initialiser(kind: Kind, fan_in: int) -> Initialiser:
     return Initialiser(draw, draw)
 
 
-def stage_initialiser(kind: Kind) -> Draw:
+def stage_initialiser(kind: Kind, fan_in: int) -> Draw:
     """The kernels inside residual stages: torch means torchvision's ResNet here.
 
-    torchvision draws them normal with variance 2/fan_out (He et al., 2015).
+    torchvision draws them normal with variance 2/fan_out (He et al., 2015); uniform,
+    as PyTorch draws any convolution, is what dataset condensation's ResNets do.
     """
-    if kind == "flax":
-        return initializers.lecun_normal()
-    return initializers.variance_scaling(2.0, "fan_out", "normal")
+    if kind == "torch":
+        return initializers.variance_scaling(2.0, "fan_out", "normal")
+    return initialiser(kind, fan_in).kernel
 
 
 def weight_dtype() -> Any:

@@ -1,4 +1,4 @@
-"""The two weighted layers every network here is made of."""
+"""The two weighted layers and the activations every network here is made of."""
 
 from typing import Any, Literal
 
@@ -7,6 +7,7 @@ import jax.numpy as jnp
 
 from jaxdd.base import Array, Output
 from jaxdd.networks.conv import general_dilated
+from jaxdd.networks.depthwise import grouped
 from jaxdd.networks.initialisers import (
     Initialiser,
     Kind,
@@ -14,7 +15,14 @@ from jaxdd.networks.initialisers import (
     weight_dtype,
 )
 
-__all__ = ["convolution", "dense", "finish"]
+__all__ = ["Activation", "activate", "convolution", "dense", "finish"]
+
+Activation = Literal["relu", "sigmoid", "leaky_relu", "swish"]
+
+
+def activate(image: Array, kind: Activation) -> Array:
+    """The named activation, element by element; leaky_relu has slope 0.01."""
+    return getattr(nn, kind)(image)
 
 
 def convolution(
@@ -27,32 +35,45 @@ def convolution(
     stride: int = 1,
     padding: int = 1,
     bias: bool = True,
+    depthwise: bool = False,
     conv: Literal["stock", "cpu"] = "stock",
     dtype: Any = None,
 ) -> Array:
-    """Convolves [n,h,w,c] by a submodule `name` of the calling module."""
+    """Convolves [n,h,w,c] by a submodule `name` of the calling module.
+
+    `depthwise`: every channel has a kernel of its own, so `channels` is c.
+    """
+    fast = grouped if depthwise else general_dilated
     return nn.Conv(
         channels,
         (size, size),
         (stride, stride),
         ((padding, padding), (padding, padding)),
         use_bias=bias,
+        feature_group_count=channels if depthwise else 1,
         dtype=dtype,
         param_dtype=weight_dtype(),
         kernel_init=initial.kernel,
         bias_init=initial.bias,
-        conv_general_dilated=general_dilated if conv == "cpu" else None,
+        conv_general_dilated=fast if conv == "cpu" else None,
         name=name,
     )(image)
 
 
 def dense(
-    features: Array, outputs: int, name: str, *, kind: Kind, dtype: Any = None
+    features: Array,
+    outputs: int,
+    name: str,
+    *,
+    kind: Kind,
+    bias: bool = True,
+    dtype: Any = None,
 ) -> Array:
-    """Multiplies [n,d] by a submodule `name` of the calling module."""
+    """Multiplies [...,d] by a submodule `name` of the calling module."""
     initial = initialiser(kind, features.shape[-1])
     return nn.Dense(
         outputs,
+        use_bias=bias,
         dtype=dtype,
         param_dtype=weight_dtype(),
         kernel_init=initial.kernel,

@@ -156,15 +156,17 @@ class ResNet(nn.Module):
         return self._normalise(image, f"{name}_norm", train)
 
     def _convolve(
-        self, image: Array, channels: int, name: str, **options: Any
+        self, image: Array, channels: int, name: str, *, size: int = 3, **options: Any
     ) -> Array:
         """A convolution without bias, in this network's precision."""
-        kernel = initialisers.stage_initialiser(self.initialiser)
+        fan_in = size * size * image.shape[-1]
+        kernel = initialisers.stage_initialiser(self.initialiser, fan_in)
         default = initialisers.Initialiser(kernel, nn.initializers.zeros)
         return convolution(
             image,
             channels,
             name,
+            size=size,
             bias=False,
             conv=self.conv,
             dtype=self.dtype,

@@ -47,7 +47,7 @@ def test_features_are_the_global_average(name, width):
     [("pad2", [34, 17, 9, 5]), ("pad1", [32, 16, 8, 4]), ("imagenet", [8, 4, 2, 1])],
 )
 def test_maps_of_each_stem(stem, maps):
-    network = sizes("resnet10", stem=stem)
+    network = sizes("resnet10", stem=stem, norm="batch")
 
     def taps(key):
         image = jnp.zeros((1, 32, 32, 3))
@@ -90,8 +90,33 @@ def test_averaged_networks_need_eight_pixels():
         sizes("resnet18_ap", stem="pad1", side=7)
     with pytest.raises(InputError, match=r"leaves 7 pixels.*28x28"):
         sizes("resnet10_ap", stem="imagenet", side=28)
-    assert sizes("resnet10_ap", stem="imagenet", side=29).feature_dim == 512
+    averaged = sizes("resnet10_ap", stem="imagenet", side=29, norm="batch")
+    assert averaged.feature_dim == 512
     assert sizes("resnet10_ap", stem="pad1", side=64).feature_dim == 512 * 64
+
+
+def test_instance_norm_of_a_single_pixel_is_refused():
+    for name, options in (
+        ("resnet18", {"stem": "pad1", "side": 8}),
+        ("resnet18", {"stem": "imagenet"}),
+        ("resnet18_ap", {"stem": "pad1", "side": 15}),
+    ):
+        with pytest.raises(InputError, match=r"'instance'.*single pixel.*'batch'"):
+            sizes(name, **options)
+        assert sizes(name, **options, norm="batch").output_dim == 10
+    assert sizes("resnet18", stem="pad1", side=9).feature_dim == 512
+
+
+def test_uniform_draws_stages_as_pytorch_draws_any_convolution(key):
+    for kind, spread in (
+        ("uniform", (3 * 9 * 64) ** -0.5),
+        ("torch", (2 / (9 * 128)) ** 0.5),
+    ):
+        module = ResNet((1, 1), channels=64, initialiser=kind, stem="pad1")
+        kernel = from_linen(module, (8, 8, 3)).init(key).params["stage_1_0_conv_0"]
+        assert np.std(kernel["kernel"]) == pytest.approx(spread, rel=0.02), kind
+        if kind == "uniform":
+            assert np.abs(kernel["kernel"]).max() <= (9 * 64) ** -0.5
 
 
 def test_an_unknown_stem_is_refused():

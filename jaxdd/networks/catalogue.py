@@ -1,0 +1,108 @@
+"""The networks of the field's cross-architecture tables, by name.
+
+Definitions: Zhao et al. (2021) and Zhao and Bilen (2021, 2023), DC-BENCH (Cui et al.,
+2022), GLaD (Cazenavette et al., 2023). Without a suffix the norm is the one by which
+the tables know a network; weights are drawn by PyTorch's defaults throughout.
+"""
+
+import dataclasses
+import difflib
+from collections.abc import Sequence
+from typing import Any
+
+from jaxdd.base import InputError
+from jaxdd.networks.convnet import first_padding
+from jaxdd.networks.families import FAMILIES
+from jaxdd.records import NetworkSpec
+
+__all__ = ["NAMED", "check_name", "named"]
+
+_SMALLEST_MAP = 2  # halvings fewer than would leave one pixel: maps end at 4x4
+
+
+def _convnet(width: int = 128, **options: Any) -> NetworkSpec:
+    return NetworkSpec(width=(width,), **options)
+
+
+def _resnet(name: str, **options: Any) -> NetworkSpec:
+    small = {"stem": "pad1", "zero_last": False, "initialiser": "uniform"}
+    return NetworkSpec(name, **small, **options)
+
+
+def _vit(**options: Any) -> NetworkSpec:
+    return NetworkSpec("vit", width=(512,), norm="layer", dropout=0.1, **options)
+
+
+NAMED: dict[str, NetworkSpec] = {
+    "convnet": _convnet(),
+    **{f"convnet_d{depth}": _convnet(depth=depth) for depth in range(1, 6)},
+    **{f"convnet_w{width}": _convnet(width) for width in (32, 64, 128, 256)},
+    "convnet_sigmoid": _convnet(activation="sigmoid"),
+    "convnet_leaky_relu": _convnet(activation="leaky_relu"),
+    "convnet_swish": _convnet(activation="swish"),
+    "convnet_swish_bn": _convnet(activation="swish", norm="batch"),
+    "convnet_nopool": _convnet(pooling="none"),
+    "convnet_maxpool": _convnet(pooling="max"),
+    "convnet_nonorm": _convnet(norm="none"),
+    "convnet_bn": _convnet(norm="batch"),
+    "convnet_ln": _convnet(norm="layer"),
+    "convnet_gn": _convnet(norm="group"),
+    "mlp": NetworkSpec("mlp", width=(128, 128), norm="none"),
+    "lenet": NetworkSpec("lenet", norm="none"),
+    "alexnet": NetworkSpec("alexnet", norm="none"),
+    "alexnet_bn": NetworkSpec("alexnet", norm="batch"),
+    "vgg11": NetworkSpec("vgg11"),
+    "vgg11_bn": NetworkSpec("vgg11", norm="batch"),
+    "resnet18": _resnet("resnet18"),
+    "resnet18_bn": _resnet("resnet18", norm="batch"),
+    "resnet18_ap": _resnet("resnet18_ap"),
+    "resnet18_ap_bn": _resnet("resnet18_ap", norm="batch"),
+    "vit": _vit(depth=6),
+    "vit_glad": dataclasses.replace(_vit(depth=10, patch=16), norm="none"),
+    "mobilenet": NetworkSpec("mobilenet", norm="batch"),
+    "mobilenet_in": NetworkSpec("mobilenet", norm="instance"),
+}
+"""By name. A ConvNet without a depth gets it from the image: use `named`."""
+
+
+def named(name: str, image_shape: tuple[int, int, int]) -> NetworkSpec:
+    """The network of that name for images of that shape.
+
+    A ConvNet whose name does not say its depth ends in 4x4 maps: 3 blocks for 32x32
+    pixels (and 28x28 grey ones), 4 for 64x64, 5 for 128x128; never fewer than 2.
+
+    Args:
+      name: one of `NAMED`.
+      image_shape: (h, w, c).
+
+    Returns:
+      Settings for `build`.
+
+    Raises:
+      InputError: an unknown name, or images that the network cannot take.
+    """
+    check_name("networks", name, tuple(NAMED))
+    spec = NAMED[name]
+    if spec.name == "convnet" and spec.depth is None:
+        spec = dataclasses.replace(spec, depth=_depth(image_shape))
+    common = {"outputs": 1, "initialiser": spec.initialiser, "dtype": None}
+    FAMILIES[spec.name](dataclasses.replace(spec, conv="stock"), image_shape, common)
+    return spec
+
+
+def check_name(argument: str, value: str, choices: Sequence[str]) -> None:
+    """Raises with the allowed values and the nearest one.
+
+    Raises:
+      InputError: `value` is not among the choices.
+    """
+    if value in choices:
+        return
+    near = difflib.get_close_matches(str(value), choices, 1)
+    hint = f"; did you mean {near[0]!r}?" if near else ""
+    raise InputError(f"{argument}: {value!r} is not one of {', '.join(choices)}{hint}")
+
+
+def _depth(image_shape: tuple[int, int, int]) -> int:
+    side = min(image_shape[:2]) + 2 * (first_padding(image_shape) - 1)
+    return max(side.bit_length() - 1 - _SMALLEST_MAP, 2)
