@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxdd.base import Array, InputError, Key, Mix, PyTree
 from jaxdd.records import AugmentSpec
 
-__all__ = ["mixing"]
+__all__ = ["cut_box", "mixing"]
 
 
 def mixing(spec: AugmentSpec, image_shape: tuple[int, int, int]) -> Mix | None:
@@ -57,15 +57,30 @@ def mixing(spec: AugmentSpec, image_shape: tuple[int, int, int]) -> Mix | None:
     return Mix(sample, _apply)
 
 
-def _box(key: Key, height: int, width: int) -> Array:
-    """A random box [1,4] as (top, left, bottom, right), clipped to the image."""
-    key_area, key_centre = jax.random.split(key)
+def cut_box(share: Array, centre: Array, height: int, width: int) -> Array:
+    """The box of CutMix that leaves about `share` of an image, clipped to it.
+
+    Args:
+      share: in [0,1], [n].
+      centre: int (row, column) [n,2].
+      height: h.
+      width: w.
+
+    Returns:
+      int [n,4], (top, left, bottom, right).
+    """
     size = jnp.array([[height, width]])
-    side = jnp.sqrt(1 - jax.random.uniform(key_area, (1, 1)))
-    half = jnp.floor(size * side).astype(jnp.int32) // 2
-    centre = jax.random.randint(key_centre, (1, 2), 0, size)
+    half = jnp.floor(size * jnp.sqrt(1 - share)[:, None]).astype(jnp.int32) // 2
     corners = jnp.concatenate([centre - half, centre + half], axis=1)
     return jnp.clip(corners, 0, jnp.concatenate([size, size], axis=1))
+
+
+def _box(key: Key, height: int, width: int) -> Array:
+    """A random box [1,4]; the share is uniform, which is Beta(1, 1)."""
+    key_share, key_centre = jax.random.split(key)
+    share = jax.random.uniform(key_share, (1,))
+    centre = jax.random.randint(key_centre, (1, 2), 0, jnp.array([[height, width]]))
+    return cut_box(share, centre, height, width)
 
 
 def _apply(params: PyTree, image: Array, target: Array) -> tuple[Array, Array]:

@@ -154,10 +154,16 @@ def _siamese(
     augment: Augment, key: Key, real: Array, fake: Array
 ) -> tuple[Array, Array]:
     """One draw per class, applied to all its images on both sides [k,n,...]."""
-    keys = jax.random.split(key, real.shape[0])
-    params = jax.vmap(lambda k: augment.sample(k, 1))(keys)
-    apply = jax.vmap(augment.apply)
-    return apply(params, real), apply(params, fake)
+
+    def one(parts: tuple[Key, Array, Array]) -> tuple[Array, Array]:
+        key, *sides = parts
+        params = augment.sample(key, 1)
+        real, fake = (augment.apply(params, side) for side in sides)
+        return real, fake
+
+    # In turn: under vmap a choice between operations would compute all of them, which
+    # is five to ten times as slow on a CPU.
+    return jax.lax.map(one, (jax.random.split(key, real.shape[0]), real, fake))
 
 
 def _blocks(rows: Array, chunk: int, mode: Literal["edge", "constant"]) -> Array:

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Literal, TypeVar
 
+from jaxdd import augment
 from jaxdd.base import InputError
-from jaxdd.records import DataSpec, Preset, Protocol, digest, to_dict
+from jaxdd.records import AugmentSpec, DataSpec, Preset, Protocol, digest, to_dict
 
 __all__ = [
     "LoopConfig",
@@ -182,10 +183,12 @@ def override(config: RunConfig, changes: Mapping[str, Any]) -> RunConfig:
       config: where to start.
       changes: values by name. `run.`, `data.`, `evaluate.` and `distill.` name the
         part; anything else is looked for in the method's settings, then in `run`.
-        Records may be given as dicts of the fields that change.
+        Records may be given as dicts of the fields that change, augmentations by
+        name (`augment="dsa"`, see `jaxdd.augment.NAMED`).
 
     Raises:
-      InputError: there is no such setting; the message suggests the nearest.
+      InputError: there is no such setting or no augmentation of that name; the
+        message suggests the nearest.
     """
     for name, value in changes.items():
         config = _set(config, _full_name(config, name).split("."), value, name)
@@ -221,6 +224,8 @@ def _set(record: Any, path: list[str], value: Any, name: str) -> Any:
         new = old
         for field, entry in value.items():
             new = _set(new, [str(field)], entry, f"{name}.{field}")
+    elif isinstance(value, str) and isinstance(old, AugmentSpec):
+        new = augment.named(value)
     else:
         new = tuple(value) if isinstance(value, list) else value
     return dataclasses.replace(record, **{path[0]: new})  # type: ignore[type-var]
