@@ -18,7 +18,7 @@ from jaxdd.records import (
     Recipe,
 )
 
-__all__ = ["PROTOCOLS", "named"]
+__all__ = ["PROTOCOLS", "known", "named"]
 
 _DSA = AUGMENTATIONS["dsa"]
 _NONE = Recipe(steps=0)
@@ -196,6 +196,21 @@ _FREPO_STEPS |= {1000: 10_000, 2000: 40_000, 5000: 40_000}
 """Steps by number of images (yongchaoz/FRePo, script/eval.py)."""
 
 
+def known(name: str) -> Protocol:
+    """The protocol of that name as the table has it.
+
+    Raises:
+      InputError: an unknown name; the message offers the nearest.
+    """
+    if name not in PROTOCOLS:
+        near = difflib.get_close_matches(name, PROTOCOLS, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise InputError(
+            f"protocol={name!r} is unknown.{hint} Known: {', '.join(PROTOCOLS)}"
+        )
+    return PROTOCOLS[name]
+
+
 def named(
     name: str,
     image_shape: tuple[int, int, int],
@@ -221,13 +236,7 @@ def named(
     Raises:
       InputError: an unknown name; the message offers the nearest.
     """
-    if name not in PROTOCOLS:
-        near = difflib.get_close_matches(name, PROTOCOLS, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise InputError(
-            f"protocol={name!r} is unknown.{hint} Known: {', '.join(PROTOCOLS)}"
-        )
-    protocol = PROTOCOLS[name]
+    protocol = known(name)
     train = protocol.train
     if name == "dc" and not mirrors and image_shape[2] == 1:
         train = _dc_on_digits(train)

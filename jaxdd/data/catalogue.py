@@ -3,7 +3,7 @@
 from jaxdd.data import cifar, folders, idx, npz, svhn
 from jaxdd.data.source import Form, Remote, Source
 
-__all__ = ["SOURCES"]
+__all__ = ["SOURCES", "mirrors"]
 
 _DIGITS = tuple("0123456789")
 _OBJECTS = (
@@ -161,3 +161,10 @@ SOURCES: dict[str, Source] = {
         "flowers", "https://www.robots.ox.ac.uk/~vgg/data/flowers/102/"
     ),
 }
+
+_ONE_WAY_ROUND = {"digits", "mnist", "svhn", "svhn_cropped"}
+
+
+def mirrors(name: str) -> bool:
+    """Whether a mirrored image of this data set is still one of its class."""
+    return name.removeprefix("tfds:") not in _ONE_WAY_ROUND

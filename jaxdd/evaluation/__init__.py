@@ -1,5 +1,6 @@
 """How good a distilled set is: fresh students on the set and on real images."""
 
+from jaxdd.evaluation.cohort import Group
 from jaxdd.evaluation.evaluator import evaluate
 from jaxdd.evaluation.measure import Store
 from jaxdd.evaluation.probes import accuracy, fine_tune, knn, linear_probe
@@ -9,6 +10,7 @@ from jaxdd.evaluation.tasks import representation_mse
 
 __all__ = [
     "Check",
+    "Group",
     "Report",
     "Store",
     "accuracy",

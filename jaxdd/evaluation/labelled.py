@@ -103,8 +103,9 @@ def _entry(
         return [max(options, key=reported) for options in zip(*tried, strict=True)]
 
     def reported(student: Student) -> float:
-        best = setting.meta.protocol.report == "best"
-        return _best(student) if best else tested.accuracy(student.variables)
+        if setting.meta.protocol.report == "best" and student.checked:
+            return _best(student)
+        return tested.accuracy(student.variables)
 
     own = transfer_tasks(setting, network) if spec is None else {}
     tasks: dict[str, Task] = {"student": _score(setting, tested)}

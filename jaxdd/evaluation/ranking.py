@@ -47,7 +47,8 @@ def ranking_rows(setting: Setting, report: Report) -> tuple[list[Row], list[str]
       The rows, and notes on scores that cannot be had.
     """
     protocol, own = setting.meta.protocol, setting.meta.method
-    metric = "accuracy_best" if protocol.report == "best" else "accuracy"
+    best = protocol.report == "best" and report.find(own, "accuracy_best")
+    metric = "accuracy_best" if best else "accuracy"
 
     def values(name: str) -> Sequence[float] | None:
         row = report.find(name, metric)

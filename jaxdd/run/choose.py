@@ -16,7 +16,7 @@ from jaxdd.records import (
     Recipe,
 )
 
-__all__ = ["adapt", "on_data", "preset", "smoke", "table"]
+__all__ = ["adapt", "on_data", "preset", "smoke", "smoke_protocol", "table"]
 
 _SIDES = {
     "digits": 8,
@@ -133,28 +133,37 @@ def on_data(chosen: Preset, name: str, side: int | None) -> Preset:
 
 def smoke(method: str, chosen: Preset) -> Preset:
     """A tiny version of a preset: the method's smoke settings, little of everything."""
-    recipe = Recipe(steps=5, batch=16, optimiser=OptimiserSpec("sgd", 0.01, 0.9))
-    protocol = dataclasses.replace(
-        chosen.evaluate,
-        name=f"{chosen.evaluate.name}_smoke",
-        network=_TINY,
-        train=dataclasses.replace(
-            recipe, batch=0, loss=chosen.evaluate.train.loss, steps=10
-        ),
-        probe=recipe,
-        fine_tune=recipe,
-        target_train_limit=200,
-        target_test_limit=100,
-    )
     return dataclasses.replace(
         chosen,
         distill=methods.get(method).smoke,
         data=dataclasses.replace(chosen.data, train_limit=200, test_limit=100),
         steps=min(chosen.steps, 8),
-        evaluate=protocol,
+        evaluate=smoke_protocol(chosen.evaluate),
         ipc=None if chosen.ipc is None else min(chosen.ipc, 2),
         size=None if chosen.size is None else min(chosen.size, 10),
     )
+
+
+def smoke_protocol(protocol: Protocol) -> Protocol:
+    """A tiny version of a protocol: a small student, a few steps of everything."""
+    recipe = Recipe(steps=5, batch=16, optimiser=OptimiserSpec("sgd", 0.01, 0.9))
+    return dataclasses.replace(
+        protocol,
+        name=f"{protocol.name}_smoke",
+        network=_TINY,
+        train=dataclasses.replace(recipe, batch=0, loss=protocol.train.loss, steps=10),
+        probe=_small(protocol.probe, recipe),
+        fine_tune=_small(protocol.fine_tune, recipe),
+        full_train=_small(protocol.full_train, recipe),
+        check_every=0,
+        target_train_limit=200,
+        target_test_limit=100,
+    )
+
+
+def _small(asked: Recipe, small: Recipe) -> Recipe:
+    """Little of what is asked for; what is left out stays left out."""
+    return small if asked.steps or asked.epochs else asked
 
 
 def _plain(method: Any) -> Preset:

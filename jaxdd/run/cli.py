@@ -15,10 +15,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from jaxdd import protocols
 from jaxdd.base import InputError
 from jaxdd.data.archive import holds_images
-from jaxdd.run import choose
+from jaxdd.run import choose, judge
+from jaxdd.run.arguments import parse_as, peek, spelled_out
 from jaxdd.run.config import (
+    JudgeConfig,
     Options,
     RunConfig,
     cache_folder,
@@ -27,8 +30,6 @@ from jaxdd.run.config import (
 )
 
 __all__ = ["main", "parse"]
-
-_PROGRAM = "experiments/run.py"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -76,12 +77,18 @@ def parse(arguments: Sequence[str]) -> Options:
       InputError: unknown method or preset, or impossible combinations.
       SystemExit: --help (0) or options the parser does not understand (2).
     """
-    arguments = list(arguments)
-    method = _peek(arguments, "method")
+    arguments = spelled_out(arguments)
+    method = peek(arguments, "method")
+    if peek(arguments, "set") is not None:
+        if method is not None:
+            raise InputError(
+                f"--set with --method {method}: the set is there already; leave out one"
+            )
+        return judge.parse(arguments)
     if method is None:
         return _without_method(arguments)
     defaults = _defaults(method, arguments)
-    config = _tyro(
+    config = parse_as(
         RunConfig[type(defaults.distill)],  # type: ignore[misc]
         arguments,
         default=defaults,
@@ -92,25 +99,27 @@ def parse(arguments: Sequence[str]) -> Options:
 
 def _defaults(method: str, arguments: list[str]) -> RunConfig:
     """The configuration before the options: of the preset, or its tiny version."""
-    folder = _peek(arguments, "data.dir")
-    data = _peek(arguments, "data.name") or ""
-    named = _peek(arguments, "preset") or ""
+    folder = peek(arguments, "data.dir")
+    data = peek(arguments, "data.name") or ""
+    named = peek(arguments, "preset") or ""
     if not data and (folder or "").endswith(".npz"):
         data = "npz"
     elif not data and not named and folder and holds_images(Path(folder)):
         data = "folder"
-    if named and data == "npz" and _peek(arguments, "data.name") is None:
+    if named and data == "npz" and peek(arguments, "data.name") is None:
         data = ""  # the preset says what the file is
     name, preset = choose.preset(method, named, data)
     if data == "npz" and not named:
         name, preset = _fitted(method, folder)
     if data:
         preset = choose.on_data(preset, data, _side(arguments))
+    if asked := peek(arguments, "protocol"):
+        preset = dataclasses.replace(preset, evaluate=protocols.known(asked))
     if "--smoke" in arguments:
         preset = choose.smoke(method, preset)
     defaults = from_preset(method, name, preset)
     # What is asked for explicitly replaces the preset's way of counting.
-    asked = [_peek(arguments, n) is not None for n in ("ipc", "size")]
+    asked = [peek(arguments, n) is not None for n in ("ipc", "size")]
     if asked == [True, False]:
         defaults = dataclasses.replace(defaults, size=None)
     if asked == [False, True]:
@@ -120,7 +129,7 @@ def _defaults(method: str, arguments: list[str]) -> RunConfig:
 
 def _side(arguments: list[str]) -> int | None:
     """What --data.resize asks for; the parser will refuse what is no number."""
-    side = _peek(arguments, "data.resize") or ""
+    side = peek(arguments, "data.resize") or ""
     return int(side) if side.isdecimal() else None
 
 
@@ -159,7 +168,7 @@ def _without_method(arguments: list[str]) -> Options:
     from jaxdd import methods
 
     known = ", ".join(methods.names())
-    options = _tyro(
+    options = parse_as(
         Options,
         arguments,
         default=Options(),
@@ -173,19 +182,6 @@ def _without_method(arguments: list[str]) -> Options:
     return options
 
 
-def _tyro(kind: Any, arguments: list[str], *, default: Any, description: str) -> Any:
-    import tyro
-
-    return tyro.cli(
-        kind,
-        args=arguments,
-        default=default,
-        prog=_PROGRAM,
-        description=description,
-        config=(tyro.conf.AvoidSubcommands,),
-    )
-
-
 def _description(method: str, preset: str) -> str:
     import importlib
 
@@ -193,19 +189,6 @@ def _description(method: str, preset: str) -> str:
     known, _ = choose.table(method)
     intro = text.strip().split("\n\n")[:2]
     return "\n\n".join([*intro, f"Presets: {', '.join(known)}. Shown: {preset}."])
-
-
-def _peek(arguments: list[str], name: str) -> str | None:
-    """The last value of an option, before anything is parsed."""
-    flags = {f"--{name}", f"--{name.replace('_', '-')}"}
-    found = None
-    for position, argument in enumerate(arguments):
-        flag, equals, value = argument.partition("=")
-        if flag in flags and equals:
-            found = value
-        elif flag in flags and position + 1 < len(arguments):
-            found = arguments[position + 1]
-    return found
 
 
 def _act(config: Options, arguments: Sequence[str]) -> int:
@@ -220,17 +203,20 @@ def _act(config: Options, arguments: Sequence[str]) -> int:
         from jaxdd.run import verify
 
         return 0 if verify.verify(config.verify, config) else 1
+    from jaxdd.run import environment
+
+    command = environment.spelled(arguments)
+    if isinstance(config, JudgeConfig):
+        return judge.act(config, command)
     assert isinstance(config, RunConfig)
     if config.dry_run:
         from jaxdd.run import dry_run
 
         dry_run.dry_run(config, announce=console.say)
         return 0
-    from jaxdd.run import environment, pipeline
+    from jaxdd.run import pipeline
 
-    report = pipeline.run(
-        config, announce=console.say, command=environment.spelled(arguments)
-    )
+    report = pipeline.run(config, announce=console.say, command=command)
     console.show_report(report, workdir_of(config))
     return 0
 
@@ -239,7 +225,8 @@ def _failed(error: Exception, config: Options | None) -> int:
     """Reports a failure that is not the user's mistake: one line, and where to look."""
     text = traceback.format_exc()
     _say(f"failed: {type(error).__name__}: {str(error).strip()}")
-    folder = workdir_of(config) if isinstance(config, RunConfig) else None
+    runs = isinstance(config, RunConfig | JudgeConfig)
+    folder = workdir_of(config) if runs else None
     if config is None or config.debug or folder is None or not folder.is_dir():
         _say(text)
         return 1

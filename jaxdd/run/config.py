@@ -18,6 +18,7 @@ from jaxdd.base import InputError
 from jaxdd.records import AugmentSpec, DataSpec, Preset, Protocol, digest, to_dict
 
 __all__ = [
+    "JudgeConfig",
     "LoopConfig",
     "Options",
     "RunConfig",
@@ -52,7 +53,11 @@ class LoopConfig:
     progress: bool = True
     """Draw progress bars."""
     devices: int = 1
-    """Devices over which the rows of a real batch are split; 0 = all there are."""
+    """Devices over which the rows of a real batch are split, and students at
+    evaluation; 0 = all there are."""
+    together: int = 0
+    """Students of a row that each device trains together; 0 = one on a CPU, up to 16 on
+    an accelerator."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +77,10 @@ class Options:
     """Repeat the distillation under this many seeds: mean and std in the report."""
     students: int = 1
     """Fresh students per set at evaluation (with several seeds: one each)."""
+    protocol: str = ""
+    """Judge by a protocol of the field, by name: dc, vico, mtt, datm, frepo, idc, ncfm,
+    krr_st, dcbench, ddranking ...; it is fitted to the data, and options of evaluate
+    change it."""
     workdir: Path | None = None
     """Where everything of the run goes. Default: runs/<method>-<preset>-<hash>."""
     stage: Literal["prepare", "distill", "evaluate", "all"] = "all"
@@ -84,6 +93,13 @@ class Options:
     """Print the resolved settings and what the run will cost; write nothing."""
     list: bool = False
     """Show the methods, their parts and presets."""
+    set: Path | None = None
+    """Evaluate or export this set instead of making one: saved by jaxdd, or anybody's
+    .npz, .pt, .safetensors, Parquet, or folder of images."""
+    export: Literal["", "npz", "folder", "parquet", "tfds"] = ""
+    """Also write the set in this form, for other programs."""
+    export_dir: Path | None = None
+    """Where; default: export-<form> in the work directory."""
     verify: Path | None = None
     """Re-measure a saved set against the figures it was saved with."""
     debug: bool = False
@@ -100,10 +116,28 @@ class RunConfig(Options, Generic[Config]):
     evaluate: Protocol = Protocol()
 
 
+@dataclass(frozen=True, kw_only=True)
+class JudgeConfig(Options):
+    """Options of a run on a set that is there already (--set)."""
+
+    data: DataSpec = DataSpec()
+    evaluate: Protocol = Protocol()
+    set_whitening: str = ""
+    """Space of its images, where neither the file nor the numbers say it: none, raw,
+    standard, vico, zca_kornia, zca_kip or zca_frepo."""
+    set_labels: Literal["auto", "hard", "soft"] = "auto"
+    """Take its labels as classes, or as soft labels."""
+    set_layout: Literal["", "nhwc", "nchw"] = ""
+    """Where the channels stand, if that cannot be seen."""
+    set_index: int = -1
+    """Which set of a file that holds several; -1 = the last."""
+
+
 # What may change without making it another run: where things lie, what is shown and
 # how far it goes.
 _INCIDENTAL = {
     *("workdir", "stage", "overwrite", "smoke", "dry_run", "list", "verify", "debug"),
+    *("set", "export", "export_dir"),
     *("run.cache", "run.progress"),
 }
 
@@ -130,7 +164,7 @@ def from_preset(method: str, name: str, preset: Preset, **changes: Any) -> RunCo
     return RunConfig(**(fields | changes))
 
 
-def identity(config: RunConfig) -> dict[str, Any]:
+def identity(config: RunConfig | JudgeConfig) -> dict[str, Any]:
     """The settings that decide the outcome, by dotted name."""
     from jaxdd import __version__
 
@@ -138,16 +172,19 @@ def identity(config: RunConfig) -> dict[str, Any]:
     return {name: flat[name] for name in sorted(flat) if name not in _INCIDENTAL}
 
 
-def run_hash(config: RunConfig) -> str:
+def run_hash(config: RunConfig | JudgeConfig) -> str:
     """Eight hex digits that name the run."""
     return digest(identity(config))[:8]
 
 
-def workdir_of(config: RunConfig) -> Path:
+def workdir_of(config: RunConfig | JudgeConfig) -> Path:
     """Where the run's files go: as asked, or a folder named by its settings."""
     if config.workdir is not None:
         return config.workdir.expanduser()
-    parts = [config.method, config.preset, "smoke" if config.smoke else ""]
+    name = [config.method, config.preset]
+    if config.set is not None:
+        name = ["judge", config.set.stem, config.protocol]
+    parts = [*name, "smoke" if config.smoke else ""]
     return Path("runs") / "-".join([*filter(None, parts), run_hash(config)])
 
 

@@ -24,6 +24,7 @@ from jaxdd.records import TeacherNeed
 from jaxdd.run import console, cost
 from jaxdd.run.chunk import Step, chunk_program
 from jaxdd.run.config import RunConfig, identity
+from jaxdd.run.judging import with_protocol
 from jaxdd.run.mesh import on_mesh, shard_rows
 from jaxdd.run.plan import Plan, distil, make_plan, package
 from jaxdd.run.targets import load_targets
@@ -85,11 +86,13 @@ def dry_run(
     Raises:
       InputError: as the run itself would.
     """
+    dataset = load(config.data, cache=None)
+    config = with_protocol(config, config.evaluate, dataset.train)
     announce("resolved settings:")
     for name, value in identity(config).items():
         announce(f"  {name} = {value}")
     announce("measuring each stage for a moment ...")
-    stages, repeats = estimate(config, load(config.data, cache=None))
+    stages, repeats = estimate(config, dataset)
     console.show(_table(stages, repeats))
     total = sum(s.compile_seconds + _times(s, repeats) for s in stages)
     announce(f"about {_time(total)} in all on this machine, nothing cached")

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -16,18 +15,20 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxdd import artefact, files
+from jaxdd import artefact
 from jaxdd.base import Assets, Dataset, Distilled, InputError
 from jaxdd.data.load import load
 from jaxdd.evaluation import Report, evaluate
 from jaxdd.prepare import prepare
-from jaxdd.run import html, summary, workdir
 from jaxdd.run import report as reports
+from jaxdd.run import summary, workdir
 from jaxdd.run.config import RunConfig, cache_folder, run_hash, workdir_of
+from jaxdd.run.judging import student_group, with_protocol
 from jaxdd.run.loop import Loop
 from jaxdd.run.mesh import on_mesh, shard_rows
 from jaxdd.run.plan import Plan, distil, make_plan, package, seeds_of
 from jaxdd.run.progress import data_bars
+from jaxdd.run.publish import export, publish
 from jaxdd.run.report import RunReport
 from jaxdd.run.targets import load_targets
 
@@ -82,6 +83,7 @@ def run(
                 config.data, cache=cache / "data", progress=bars, announce=announce
             )
     announce(_described(dataset))
+    config = with_protocol(config, config.evaluate, dataset.train)
     plan = make_plan(config, dataset)
     workdir.claim(folder, config, dataset)
     finished = reports.read(folder)
@@ -112,7 +114,7 @@ def run(
         plan, sets, measured, teacher, histories, clock.seconds, command
     )
     if config.stage in ("evaluate", "all"):
-        _finish(plan, sets, measured, report, histories, folder)
+        _finish(plan, sets, measured, report, histories, folder, announce)
     return report
 
 
@@ -190,13 +192,15 @@ def _evaluate(
     loop: Loop,
     targets: list[Dataset],
 ) -> Report:
+    seeds = evaluation_seeds(plan.config)
     return evaluate(
         sets,
         plan.dataset,
-        seeds=evaluation_seeds(plan.config),
+        seeds=seeds,
         drive=loop,
         store=workdir.JsonStore(folder / "evaluation.json"),
         targets=targets,
+        group=student_group(plan.config.run, len(seeds)),
     )
 
 
@@ -207,23 +211,18 @@ def _finish(
     report: RunReport,
     histories: list[dict[str, np.ndarray]],
     folder: Path,
+    announce: Announce,
 ) -> None:
-    """Writes figures, rows into the sets, the page, and last of all report.json.
+    """Writes figures, the page, the rows into the sets, and what is to be exported."""
 
-    The checkpoints, which may be large, are of no use after that.
-    """
-    pictures = summary.draw(report, sets[0], histories)
-    for name, data in pictures.items():
-        _write(folder / "figures" / f"{name}.png", data)
-    _write(folder / "report.html", html.page(report, pictures).encode())
-    for position, made in enumerate(sets):
-        rows = measured.of_seed(position) if len(sets) > 1 else tuple(measured.rows)
-        meta = dataclasses.replace(made.meta, rows=rows)
-        place = workdir.set_folder(folder, plan.config, meta.seed)
-        artefact.save(made._replace(meta=meta), place)
-    reports.write(report, folder)
-    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    def keep_rows() -> None:
+        for position, made in enumerate(sets):
+            rows = measured.of_seed(position) if len(sets) > 1 else tuple(measured.rows)
+            meta = dataclasses.replace(made.meta, rows=rows)
+            place = workdir.set_folder(folder, plan.config, meta.seed)
+            artefact.save(made._replace(meta=meta), place)
 
-
-def _write(path: Path, data: bytes) -> None:
-    files.write_atomic(path, lambda handle: handle.write(data))
+    publish(report, sets[0], histories, folder, keep_rows)
+    if plan.config.export:
+        place = plan.config.export_dir or folder / f"export-{plan.config.export}"
+        export(sets, plan.config.export, place, announce)

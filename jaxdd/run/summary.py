@@ -10,16 +10,16 @@ import jax
 import numpy as np
 
 from jaxdd import presets, whiten
-from jaxdd.base import Corpus, Distilled
+from jaxdd.base import Corpus, Dataset, Distilled
 from jaxdd.evaluation import Report
 from jaxdd.records import Expected
 from jaxdd.run import environment, figures
-from jaxdd.run.config import RunConfig, run_hash
+from jaxdd.run.config import JudgeConfig, RunConfig, run_hash
 from jaxdd.run.metrics import read_metrics
 from jaxdd.run.plan import Plan
 from jaxdd.run.report import RunReport
 
-__all__ = ["draw", "histories", "images", "summarise"]
+__all__ = ["draw", "histories", "images", "judged", "summarise"]
 
 Histories = Sequence[Mapping[str, np.ndarray]]
 
@@ -59,6 +59,41 @@ def summarise(
         storage=dict(sets[0].meta.storage) if sets else {},
         expected=_expected(config),
         seconds={name: round(s, 1) for name, s in seconds.items() if s >= 0.05},
+        versions=environment.versions(),
+        hardware=environment.hardware(),
+        commit=environment.commit(),
+        command=command,
+    )
+
+
+def judged(
+    config: JudgeConfig,
+    sets: Sequence[Distilled],
+    dataset: Dataset,
+    measured: Report,
+    command: str = "",
+) -> RunReport:
+    """The report on a set that was made elsewhere, or earlier.
+
+    Args:
+      config: how it was judged.
+      sets: one, or those of several seeds.
+      dataset: the data it was judged on.
+      measured: rows and notes of the evaluation.
+      command: repeats the run.
+    """
+    meta = sets[0].meta
+    size, classes = len(sets[0].synthetic.image), meta.num_classes
+    ipc = None if not classes or size % classes else size // classes
+    return RunReport(
+        method=meta.method,
+        preset=meta.preset,
+        config_hash=run_hash(config),
+        dataset=_dataset(dataset.train, dataset.test),
+        set={"size": size, "ipc": ipc, "targets": meta.label_kind},
+        rows=tuple(measured.rows),
+        notes=(*meta.config.get("notes", ()), *measured.notes),
+        storage=dict(meta.storage),
         versions=environment.versions(),
         hardware=environment.hardware(),
         commit=environment.commit(),

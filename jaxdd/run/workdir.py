@@ -13,26 +13,38 @@ from typing import Any
 
 from jaxdd import files
 from jaxdd.base import Dataset, InputError
-from jaxdd.run.config import RunConfig, differences, identity, run_hash
+from jaxdd.run.config import (
+    JudgeConfig,
+    RunConfig,
+    differences,
+    identity,
+    run_hash,
+)
 
 __all__ = ["JsonStore", "claim", "set_folder", "sets_in"]
 
 _CONFIG = "config.json"
 
 
-def claim(folder: Path, config: RunConfig, dataset: Dataset) -> None:
+def claim(
+    folder: Path,
+    config: RunConfig | JudgeConfig,
+    dataset: Dataset,
+    **content: str,
+) -> None:
     """Makes the folder the run's own, or checks that it is.
 
     Args:
       folder: the work directory.
       config: of the run; with `overwrite` what is in the folder is removed first.
       dataset: its data, whose content belongs to the run's identity.
+      **content: identifies other inputs, such as a set that is judged.
 
     Raises:
       InputError: the folder belongs to another configuration (the settings that
         differ are named), holds something else, or cannot be written.
     """
-    mine = identity(config) | {"data.content": _content(dataset)}
+    mine = identity(config) | {"data.content": _content(dataset)} | content
     if folder.exists() and not folder.is_dir():
         raise InputError(f"workdir={str(folder)!r} is a file; give a folder")
     known = (folder / _CONFIG).exists()

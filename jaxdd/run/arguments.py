@@ -1,0 +1,53 @@
+"""Command-line arguments before and while they are parsed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+__all__ = ["parse_as", "peek", "spelled_out"]
+
+_PROGRAM = "experiments/run.py"
+_SHORT = {"--networks": "--evaluate.networks"}
+
+
+def spelled_out(arguments: Sequence[str]) -> list[str]:
+    """The arguments with short names of options in full."""
+    found = []
+    for argument in arguments:
+        flag, equals, value = argument.partition("=")
+        found.append(_SHORT.get(flag, flag) + equals + value)
+    return found
+
+
+def peek(arguments: Sequence[str], name: str) -> str | None:
+    """The last value of an option, before anything is parsed."""
+    flags = {f"--{name}", f"--{name.replace('_', '-')}"}
+    found = None
+    for position, argument in enumerate(arguments):
+        flag, equals, value = argument.partition("=")
+        if flag in flags and equals:
+            found = value
+        elif flag in flags and position + 1 < len(arguments):
+            found = arguments[position + 1]
+    return found
+
+
+def parse_as(
+    kind: Any, arguments: Sequence[str], *, default: Any, description: str
+) -> Any:
+    """The arguments as a record of that kind.
+
+    Raises:
+      SystemExit: --help (0), or options that the record does not have (2).
+    """
+    import tyro
+
+    return tyro.cli(
+        kind,
+        args=arguments,
+        default=default,
+        prog=_PROGRAM,
+        description=description,
+        config=(tyro.conf.AvoidSubcommands,),
+    )

@@ -1,0 +1,225 @@
+"""`--set PATH`: judges a set that is there already, anybody's, or exports it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from jaxdd import exchange, files, networks, protocols
+from jaxdd.base import Dataset, Distilled, InputError
+from jaxdd.data.catalogue import SOURCES
+from jaxdd.data.load import load
+from jaxdd.evaluation import Report, evaluate
+from jaxdd.exchange.torch_sets import of_name
+from jaxdd.records import DataSpec, Protocol
+from jaxdd.run import choose, console, summary, workdir
+from jaxdd.run import report as reports
+from jaxdd.run.arguments import parse_as, peek
+from jaxdd.run.config import JudgeConfig, cache_folder, run_hash, workdir_of
+from jaxdd.run.judging import fitted_protocol, student_group
+from jaxdd.run.loop import Loop
+from jaxdd.run.progress import data_bars
+from jaxdd.run.publish import export, publish
+from jaxdd.run.report import RunReport
+from jaxdd.run.targets import load_targets
+
+__all__ = ["act", "judge", "parse"]
+
+Announce = Callable[[str], None]
+_OURS = ("artefact", "own")
+
+
+def parse(arguments: Sequence[str]) -> JudgeConfig:
+    """The configuration that the arguments stand for.
+
+    A set of ours brings its data and its protocol as defaults; for others both must be
+    said, where the name of the file does not say the data.
+
+    Raises:
+      InputError: there is no set, or something is missing that only the user knows.
+      SystemExit: as the parser's.
+    """
+    path = Path(peek(arguments, "set") or "")
+    only_export = peek(arguments, "export") is not None
+    only_export = only_export and peek(arguments, "stage") != "evaluate"
+    data, evaluate = _defaults(path, arguments, only_export)
+    if "--smoke" in arguments:
+        evaluate = choose.smoke_protocol(evaluate)
+        data = dataclasses.replace(data, train_limit=200, test_limit=100)
+    config = parse_as(
+        JudgeConfig,
+        arguments,
+        default=JudgeConfig(set=path, data=data, evaluate=evaluate),
+        description="Judges a distilled set that is there already, or exports it.",
+    )
+    if config.students < 1:
+        raise InputError(f"students={config.students}: must be at least 1")
+    return config
+
+
+def _defaults(
+    path: Path, arguments: Sequence[str], only_export: bool
+) -> tuple[DataSpec, Protocol]:
+    name, data = peek(arguments, "protocol"), DataSpec()
+    place = _places(path)[0]
+    if exchange.find(place).kind in _OURS:
+        meta = exchange.read(place).meta
+        there = meta.data.dir if meta.data.dir and meta.data.dir.exists() else None
+        data = dataclasses.replace(meta.data, dir=there)
+        return data, protocols.known(name) if name else meta.protocol
+    _, guess = of_name(place)
+    data = dataclasses.replace(data, name=guess if guess in SOURCES else data.name)
+    asked = peek(arguments, "data.name") or peek(arguments, "data.dir")
+    if guess not in SOURCES and not asked and not only_export:
+        raise InputError(
+            f"set={str(path)!r} does not say what it was distilled from: give the data"
+            " it is to be judged on with --data.name (and --data.dir)"
+        )
+    if name is None and not only_export:
+        raise InputError(
+            f"set={str(path)!r} does not say how it is to be judged: give --protocol"
+            f" with one of {', '.join(protocols.PROTOCOLS)} (vico suits most sets with"
+            " class labels, mtt those with a learned rate, datm soft labels)"
+        )
+    return data, protocols.known(name) if name else Protocol()
+
+
+def _places(path: Path) -> list[Path]:
+    """The sets at a path: several seeds of a work directory, or the one."""
+    found = sorted(place.parent for place in path.glob("set*/meta.json"))
+    return found or [path]
+
+
+def act(config: JudgeConfig, command: str) -> int:
+    """Judges or exports, and shows the outcome.
+
+    Returns:
+      The exit code.
+    """
+    if config.export and config.stage != "evaluate":
+        sets = _read(config, None)
+        folder = config.export_dir or Path(f"{_stem(config)}-{config.export}")
+        export(sets, config.export, folder, console.say)
+        return 0
+    report = judge(config, announce=console.say, command=command)
+    console.show_report(report, workdir_of(config))
+    return 0
+
+
+def judge(
+    config: JudgeConfig,
+    *,
+    announce: Announce = lambda line: None,
+    command: str = "",
+) -> RunReport:
+    """Judges the set, or goes on with it, or only reports.
+
+    Raises:
+      InputError: set, data and options do not fit together.
+    """
+    folder, cache = workdir_of(config), cache_folder(config) / "data"
+    bars = data_bars(config.run.progress)
+    dataset = load(config.data, cache=cache, progress=bars, announce=announce)
+    for name in config.evaluate.networks:
+        networks.named(name, dataset.train.image_shape)
+    sets = _read(config, dataset)
+    sets = [_judged_by(config, distilled, dataset) for distilled in sets]
+    workdir.claim(folder, config, dataset, set_content=_content(sets))
+    finished = reports.read(folder)
+    if finished is not None:
+        announce(f"{folder} is finished; --overwrite starts anew")
+        return finished
+    for note in sets[0].meta.config.get("notes", ()):
+        announce(f"note: {note}")
+    measured = _measure(config, sets, dataset, folder, announce)
+    report = summary.judged(config, sets, dataset, measured, command)
+    publish(report, sets[0], (), folder)
+    if config.export:
+        export(
+            sets,
+            config.export,
+            config.export_dir or folder / f"export-{config.export}",
+            announce,
+        )
+    return report
+
+
+def _read(config: JudgeConfig, dataset: Dataset | None) -> list[Distilled]:
+    assert config.set is not None
+    judged = dataset is not None
+    return [
+        exchange.read(
+            place,
+            corpus=dataset.train if dataset else None,
+            whitening=config.set_whitening or None,
+            layout=config.set_layout or None,
+            labels=config.set_labels,
+            protocol=config.evaluate if judged else None,
+            data=config.data,
+            index=config.set_index,
+            progress=data_bars(config.run.progress),
+        )
+        for place in _places(config.set)
+    ]
+
+
+def _judged_by(
+    config: JudgeConfig, distilled: Distilled, dataset: Dataset
+) -> Distilled:
+    """The set with the protocol fitted to it and to the data."""
+    if not config.protocol:
+        return distilled
+    size = len(distilled.synthetic.image)
+    protocol = fitted_protocol(config.protocol, config.evaluate, dataset.train, size)
+    return distilled._replace(
+        meta=dataclasses.replace(distilled.meta, protocol=protocol)
+    )
+
+
+def _content(sets: Sequence[Distilled]) -> str:
+    arrays = jax.tree.leaves([distilled.synthetic for distilled in sets])
+    return files.sha256(*map(np.asarray, arrays))[:16]
+
+
+def _measure(
+    config: JudgeConfig,
+    sets: Sequence[Distilled],
+    dataset: Dataset,
+    folder: Path,
+    announce: Announce,
+) -> Report:
+    meta = sets[0].meta
+    count = len(sets) if len(sets) > 1 else config.students
+    loop = Loop(
+        folder,
+        config_hash=run_hash(config),
+        chunk=config.run.chunk,
+        save_every=config.run.save_every,
+        progress=config.run.progress,
+    )
+    targets = load_targets(
+        meta.protocol,
+        config.data,
+        meta.image_shape,
+        cache=cache_folder(config) / "data",
+        progress=data_bars(config.run.progress),
+        announce=announce,
+    )
+    return evaluate(
+        sets,
+        dataset,
+        seeds=[config.seed + i for i in range(count)],
+        drive=loop,
+        store=workdir.JsonStore(folder / "evaluation.json"),
+        targets=targets,
+        group=student_group(config.run, count),
+    )
+
+
+def _stem(config: JudgeConfig) -> str:
+    assert config.set is not None
+    return config.set.stem or "set"
