@@ -12,16 +12,18 @@ import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 
 from jaxdd.base import Batch, Drive, Metrics, PyTree
 
 __all__ = [
     "compile_cache",
+    "here",
     "make_mesh",
     "mesh_of",
     "on_mesh",
@@ -81,7 +83,56 @@ def replicate(mesh: Mesh | None, tree: PyTree) -> PyTree:
     places = jax.tree.map(
         lambda leaf: leaf.sharding if mesh_of(leaf) == mesh else whole, tree
     )
-    return jax.device_put(tree, places)
+    return _put(tree, places)
+
+
+def _put(tree: PyTree, places: PyTree) -> PyTree:
+    """Arrays on the devices of their places, which may belong to several processes.
+
+    Each process takes the parts of its devices from the copy it has: nothing is sent,
+    and that all copies are equal is the caller's to know (JAX would send them to see).
+    """
+
+    def put(leaf: Any, place: NamedSharding) -> jax.Array:
+        if isinstance(leaf, jax.Array) and leaf.sharding == place:
+            return leaf
+        leaf = here(leaf)
+        shape = np.shape(leaf)
+        indices = place.addressable_devices_indices_map(shape)
+        parts = [
+            jax.device_put(leaf if place.is_fully_replicated else leaf[index], device)
+            for device, index in indices.items()
+        ]
+        return jax.make_array_from_single_device_arrays(shape, place, parts)
+
+    if all(place.is_fully_addressable for place in jax.tree.leaves(places)):
+        return jax.device_put(tree, places)
+    return jax.tree.map(put, tree, places)
+
+
+def here(tree: PyTree) -> PyTree:
+    """Every array whole on one device of this process.
+
+    What is split over devices is gathered, in which all processes take part.
+    """
+    leaves = [leaf for leaf in jax.tree.leaves(tree) if mesh_of(leaf) is not None]
+    split = [leaf for leaf in leaves if not leaf.is_fully_replicated]
+    if split:
+        whole = NamedSharding(split[0].sharding.mesh, PartitionSpec())
+        gathered = iter(jax.jit(_same, out_shardings=whole)(split))
+
+    def local(leaf: Any) -> Any:
+        if mesh_of(leaf) is None:
+            return leaf
+        return (leaf if leaf.is_fully_replicated else next(gathered)).addressable_data(
+            0
+        )
+
+    return jax.tree.map(local, tree)
+
+
+def _same(tree: PyTree) -> PyTree:
+    return tree
 
 
 def shard_batch(mesh: Mesh | None, batch: Batch) -> Batch:
@@ -192,11 +243,14 @@ def split_lead(mesh: Mesh | None, tree: PyTree) -> PyTree:
     places = jax.tree.map(
         lambda leaf: whole if leaf.shape[0] % mesh.shape["seed"] else split, tree
     )
-    return jax.device_put(tree, places)
+    return _put(tree, places)
 
 
 def on_mesh(mesh: Mesh | None, drive: Drive) -> Drive:
-    """A drive whose data lie whole on every device of the mesh: its steps run there."""
+    """A drive whose data lie whole on every device of the mesh: its steps run there.
+
+    The state it returns lies on one device, for a caller that knows of no mesh.
+    """
 
     def placed(
         step: Step,
@@ -206,7 +260,9 @@ def on_mesh(mesh: Mesh | None, drive: Drive) -> Drive:
         *,
         stage: str,
     ) -> tuple[PyTree, Metrics]:
-        return drive(step, state, num_steps, replicate(mesh, data), stage=stage)
+        data = replicate(mesh, data)
+        state, metrics = drive(step, state, num_steps, data, stage=stage)
+        return here(state), metrics
 
     return placed
 

@@ -1,5 +1,7 @@
 """Bytes between devices, read from compiled programs."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,11 +20,8 @@ RECIPE = Recipe(steps=10, batch=16)
 
 def student(mesh):
     """A trainer whose batches are split over the data axis."""
-
-    def source(key, step, data):
-        return shard_rows(mesh, array_source(RECIPE)(key, step, data))
-
-    return trainer(source, NETWORK, RECIPE)
+    split = partial(shard_rows, mesh)
+    return trainer(array_source(RECIPE), NETWORK, RECIPE, split=split)
 
 
 def images(count: int = 48):
@@ -68,8 +67,7 @@ def test_split_batches_cost_one_sum_of_the_gradient() -> None:
     assert not any(sent.values()), sent
 
 
-@pytest.mark.parametrize("how", ["map", "vmap"])
-@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize(("how", "shared"), [("map", True), ("vmap", False)])
 def test_students_of_their_own_devices_send_nothing(how, shared) -> None:
     mesh = make_mesh(seed=8)
     run = student(mesh)
