@@ -75,6 +75,7 @@ def place(
             f"whitening={given!r} is unknown; choose one of {', '.join(SPACES)}"
         )
     pixels = _pixels(image)
+    said = "" if said == "none" and pixels is None and _stray(image) else said
     space = given or said or ("none" if pixels is not None else "")
     if not space:
         raise InputError(_question(image, where))
@@ -107,13 +108,21 @@ def _pixels(image: np.ndarray) -> np.ndarray | None:
     return image.astype(np.float32) * np.float32(1 / 255)  # as `whiten.to_unit`
 
 
+def _stray(image: np.ndarray) -> bool:
+    """Whether numbers are too far from [0,1] even for learned pixels."""
+    low, high = float(image.min()), float(image.max())
+    return image.dtype.kind in "iu" or low < _LOWEST or high > _HIGHEST
+
+
 def _from_pixels(
     pixels: np.ndarray | None, image: np.ndarray, corpus: Corpus | None, where: str
 ) -> Placed:
     if pixels is None:
-        stray = float(image.min()) < _LOWEST or float(image.max()) > _HIGHEST
-        if stray or image.dtype.kind in "iu":
-            raise InputError(f"whitening='none': {_question(image, where)}")
+        if _stray(image):
+            raise InputError(
+                f"whitening='none': the images of {where} are {_range(image)}, and so "
+                "they are no pixels; give the whitening that they are in"
+            )
         pixels = image.astype(np.float32)
     whitening = _no_whitening() if corpus is None else corpus.whitening
     white = np.asarray(whiten.apply(whitening, jnp.asarray(pixels)), np.float32)

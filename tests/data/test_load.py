@@ -192,3 +192,23 @@ def test_the_real_mnist(data_dir):
     np.testing.assert_array_equal(data.train.class_count, np.full(10, 600))
     whole = load(DataSpec("mnist", data_dir, test_limit=100)).train
     np.testing.assert_array_equal(whole.label[:5], [5, 0, 4, 1, 9])
+
+
+def test_an_exported_set_is_data_without_a_test_split(tmp_path):
+    image = np.random.default_rng(0).integers(0, 256, (9, 4, 4, 1)).astype(np.uint8)
+    label = np.arange(9) % 3
+    names = np.array(["a", "b", "c"])
+    path = tmp_path / "set.npz"
+    arrays = {"x_train": image, "y_train": label, "class_names": names}
+    np.savez(path, jaxdd_set=np.array("{}"), image=image / 255.0, **arrays)
+    cache = tmp_path / "cache"
+    whole = load(DataSpec("npz", path, test_share=0.0), cache=cache)
+    assert whole.test is None
+    np.testing.assert_array_equal(whole.train.image, image)
+    assert whole.train.class_names == ("a", "b", "c")
+    split = load(DataSpec("npz", path, test_share=0.3), cache=cache)
+    assert split.test is not None
+    assert (split.train.size, split.test.size) == (6, 3)
+    np.savez(path, **arrays)  # without the mark all four arrays are wanted
+    with pytest.raises(InputError, match=r"has no array x_test, y_test"):
+        load(DataSpec("npz", path))
