@@ -90,18 +90,11 @@ def read_numbers(place: Path) -> Arrays:
       InputError: as `read`.
     """
     from tensorflow_datasets import decode
-    from tensorflow_datasets import features as kinds
 
     builder = _open(place)
     keys = _keys(builder.info, place)
-    names = [
-        name
-        for name, feature in sorted(builder.info.features.items())
-        if isinstance(feature, kinds.Tensor)
-        and not isinstance(feature, kinds.ClassLabel | kinds.Image)
-        and np.issubdtype(feature.np_dtype, np.floating)
-        and len(feature.shape) < 2
-    ]
+    features = sorted(builder.info.features.items())
+    names = [name for name, feature in features if _is_numbers(feature)]
     try:
         skip = {keys.image: decode.SkipDecoding()}
         source = builder.as_data_source(split="train", decoders=skip)
@@ -163,6 +156,15 @@ def _is_image(feature: Any) -> bool:
     plain = isinstance(feature, kinds.Image)
     plain = plain and not isinstance(feature, kinds.LabeledImage)
     return plain and feature.np_dtype == np.uint8
+
+
+def _is_numbers(feature: Any) -> bool:
+    """Whether it is a number or a vector of numbers, as soft labels are."""
+    from tensorflow_datasets import features as kinds
+
+    about: Any = feature
+    plain = isinstance(feature, kinds.Tensor) and len(about.shape) < 2
+    return plain and np.issubdtype(about.np_dtype, np.floating)
 
 
 def _splits(info: Any, place: Path) -> dict[str, str]:

@@ -96,7 +96,8 @@ def _restore(about: Any, arrays: dict[str, np.ndarray], path: Path) -> Distilled
     target = arrays[names[meta.label_kind]]
     image, weight = arrays["image"], arrays["weight"]
     _check(meta, image, target, weight, path)
-    synthetic = Synthetic(*map(jnp.asarray, (image, target, weight)), rest["hyper"])
+    stored = [jnp.asarray(array) for array in (image, target, weight)]
+    synthetic = Synthetic(stored[0], stored[1], stored[2], rest["hyper"])
     modules = {n: Variables(**parts) for n, parts in rest["modules"].items()}
     whitening = whiten.from_arrays(str(arrays["whitening"]), rest["fit"])
     return Distilled(synthetic, meta, whitening, modules)
