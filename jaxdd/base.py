@@ -232,6 +232,7 @@ class Network(NamedTuple):
     feature_dim: int
     output_dim: int
     name: str
+    per_image: bool = False  # known that no image's output depends on another image
 
 
 @dataclasses.dataclass(frozen=True)

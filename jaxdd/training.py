@@ -24,6 +24,7 @@ from jaxdd.base import (
     Variables,
 )
 from jaxdd.batches import Source, Weighted
+from jaxdd.portions import portion_rows, value_and_gradient
 from jaxdd.records import Recipe
 
 __all__ = [
@@ -82,7 +83,11 @@ class Trainer(NamedTuple):
 
 
 def fit_step(
-    network: Network, optimiser: optax.GradientTransformation, loss: Loss
+    network: Network,
+    optimiser: optax.GradientTransformation,
+    loss: Loss,
+    *,
+    by_rows: bool = False,
 ) -> Callable[..., tuple[Variables, PyTree, Metrics]]:
     """One optimiser step as a pure function.
 
@@ -90,6 +95,8 @@ def fit_step(
       network: the architecture.
       optimiser: of the parameters.
       loss: of the step.
+      by_rows: the loss is one of `supervised`, a mean over rows; then only a few rows
+        are worked on at a time where that is faster (`jaxdd.portions`).
 
     Returns:
       `update(variables, opt, images, targets, key, ema=()) ->
@@ -105,15 +112,24 @@ def fit_step(
         key: Key,
         ema: PyTree = (),
     ) -> tuple[Variables, PyTree, Metrics]:
-        def objective(params: PyTree) -> tuple[Array, tuple[Variables, Metrics]]:
+        def objective(
+            params: PyTree, *batch: PyTree
+        ) -> tuple[Array, tuple[Variables, Metrics]]:
             now = Variables(params, variables.stats)
-            return loss(network, now, ema, images, targets, key)
+            return loss(network, now, ema, *batch)
 
-        (value, (after, metrics)), grads = jax.value_and_grad(objective, has_aux=True)(
-            variables.params
-        )
-        updates, opt = optimiser.update(grads, opt, variables.params)
-        params = optax.apply_updates(variables.params, updates)
+        params, batch = variables.params, (images, targets, key)
+        rows = portion_rows(network, variables, images) if by_rows else 0
+        if by_rows and rows < images.shape[0]:
+            value, grads = value_and_gradient(
+                lambda *given: objective(*given)[0], params, *batch, rows
+            )
+            after, metrics = variables, {}
+        else:
+            run = jax.value_and_grad(objective, has_aux=True)
+            (value, (after, metrics)), grads = run(params, *batch)
+        updates, opt = optimiser.update(grads, opt, params)
+        params = optax.apply_updates(params, updates)
         return Variables(params, after.stats), opt, {"loss": value, **metrics}
 
     return update
@@ -198,7 +214,8 @@ def trainer(
     follow = average or (_recipe_average(recipe.ema) if recipe.ema else None)
     optimiser = optimisers.build(recipe.optimiser, recipe.steps)
     own = supervised(recipe.loss, recipe.temperature)
-    update = fit_step(network, optimiser, loss or own)
+    by_rows = loss is None and split is None
+    update = fit_step(network, optimiser, loss or own, by_rows=by_rows)
 
     def init(key: Key, variables: Variables | None = None) -> TrainState:
         key_init, key_run = jax.random.split(key)

@@ -16,6 +16,7 @@ LAYERS = (
     {"tree", "rng", "losses", "optimisers", "files", "foreign"},
     {"unroll", "kernels", "networks", "augment", "select"},
     {"batches"},
+    {"portions"},
     {"training", "protocols"},
     {"decoders", "objectives", "pools"},
     {"composition"},

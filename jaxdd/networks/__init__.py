@@ -78,7 +78,8 @@ def _build(
     }
     spec = dataclasses.replace(spec, conv=kernel)
     module, name = FAMILIES[spec.name](spec, image_shape, common)
-    return from_linen(module, image_shape, name=name)
+    network = from_linen(module, image_shape, name=name)
+    return network._replace(per_image=spec.norm != "batch")
 
 
 def _check(spec: NetworkSpec, image_shape: tuple[int, ...], dtype: str) -> None:
