@@ -17,6 +17,14 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 
+
+def _random(data: str, ipc: int, seeds: int) -> str:
+    return (
+        f"--method random --data.name {data} --protocol vico --ipc {ipc}"
+        f" --seeds {seeds}"
+    )
+
+
 RUNS = {
     "krr_ssl_digits": "--method krr_ssl --seeds 5",
     "krr_ssl_mnist": "--method krr_ssl --preset mnist --seeds 5",
@@ -39,6 +47,16 @@ RUNS = {
     "dm_mnist_ipc10": (
         "--method dm --preset mnist --ipc 10 --seeds 5"
         " --distill.optimiser.learning-rate 10"
+    ),
+    # Every student on a random subset of its own: the anchor of the field's tables.
+    "random_cifar10_ipc1": _random("cifar10", 1, 10),
+    "random_cifar10_ipc10": _random("cifar10", 10, 5),
+    "random_cifar10_ipc50": _random("cifar10", 50, 3),
+    "random_mnist_ipc1": _random("mnist", 1, 5),
+    "random_mnist_ipc10": _random("mnist", 10, 3),
+    "random_mnist_ipc50": _random("mnist", 50, 2),
+    "dm_cifar10_architectures": (
+        "--method dm --data.name cifar10 --preset cifar10_cpu --seeds 3"
     ),
 }
 HELD_OUT = (

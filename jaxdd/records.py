@@ -298,7 +298,7 @@ class Protocol:
     network: NetworkSpec = NetworkSpec()
     networks: tuple[str, ...] = ()
     """Other architectures by name (`jaxdd.networks.NAMED`), each trained on every row
-    as well; sets with class labels only."""
+    as well; resnet18:1 only with the first seed. Sets with class labels only."""
     train: Recipe = Recipe()
     """Training of a fresh student on the set."""
     own_rate: bool = False

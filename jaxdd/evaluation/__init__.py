@@ -2,6 +2,7 @@
 
 from jaxdd.evaluation.cohort import Group
 from jaxdd.evaluation.evaluator import evaluate
+from jaxdd.evaluation.labelled import other_network
 from jaxdd.evaluation.measure import Store
 from jaxdd.evaluation.probes import accuracy, fine_tune, knn, linear_probe
 from jaxdd.evaluation.recheck import Check, verify
@@ -18,6 +19,7 @@ __all__ = [
     "fine_tune",
     "knn",
     "linear_probe",
+    "other_network",
     "representation_mse",
     "verify",
 ]

@@ -1,12 +1,13 @@
 """Rows for sets with class labels, hard or soft: test accuracy of fresh students."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import jax
 import numpy as np
 
 from jaxdd import networks
-from jaxdd.base import Corpus, Network, Variables
+from jaxdd.base import Corpus, InputError, Network, Variables
 from jaxdd.evaluation.calibration import calibration_error_of_logits, top_k_accuracy
 from jaxdd.evaluation.cohort import ALONE, Group, Student, fit_students
 from jaxdd.evaluation.contestants import (
@@ -31,7 +32,31 @@ from jaxdd.evaluation.students import (
 from jaxdd.evaluation.tasks import transfer_tasks
 from jaxdd.records import NetworkSpec, Recipe
 
-__all__ = ["labelled_entries"]
+__all__ = ["Other", "labelled_entries", "other_network"]
+
+
+class Other(NamedTuple):
+    """A network beside the protocol's own."""
+
+    name: str
+    spec: NetworkSpec
+    most: int | None  # seeds that it is trained with; None = all
+
+
+def other_network(asked: str, image_shape: tuple[int, int, int]) -> Other:
+    """One of `Protocol.networks`: a name, or name:count for the first seeds only.
+
+    Raises:
+      InputError: no such network or count, or images that it cannot take.
+    """
+    name, colon, count = asked.partition(":")
+    if colon and not (count.isdecimal() and int(count)):
+        raise InputError(
+            f"networks={asked!r}: after the colon comes the number of seeds, at least"
+            " 1, such as resnet18:1"
+        )
+    return Other(name, networks.named(name, image_shape), int(count or 0) or None)
+
 
 _MANY_CLASSES = 20  # from here, accuracy among the best five says something
 
@@ -59,9 +84,9 @@ def labelled_entries(
     entries = [_entry(setting, c, group) for c in [*contestants, *extra]]
     if baselines and setting.targets:
         entries.append(_scratch(setting))
-    for name in protocol.networks:
-        spec = networks.named(name, tuple(setting.meta.image_shape))
-        entries += [_entry(setting, c, group, name, spec) for c in contestants]
+    for asked in protocol.networks:
+        other = other_network(asked, tuple(setting.meta.image_shape))
+        entries += [_entry(setting, c, group, other) for c in contestants]
     return entries, notes
 
 
@@ -85,11 +110,10 @@ def _entry(
     setting: Setting,
     contestant: Contestant,
     group: Group,
-    name: str = "",
-    spec: NetworkSpec | None = None,
+    other: "Other | None" = None,
 ) -> Entry:
-    """A row, under the protocol's own network or the named one."""
-    network = _network(setting, spec)
+    """A row, under the protocol's own network or another one."""
+    network = _network(setting, other.spec if other else None)
     tested = _Test(network, setting.test)
 
     def students(positions: Sequence[int], stage: str) -> list[Student]:
@@ -107,9 +131,10 @@ def _entry(
             return _best(student)
         return tested.accuracy(student.variables)
 
-    own = transfer_tasks(setting, network) if spec is None else {}
     tasks: dict[str, Task] = {"student": _score(setting, tested)}
-    return Entry(contestant.name, students, tasks | own, spec, name)
+    if other is not None:
+        return Entry(contestant.name, students, tasks, other.name, other.most)
+    return Entry(contestant.name, students, tasks | transfer_tasks(setting, network))
 
 
 def _fit(

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from jaxdd.evaluation.cohort import Student
 from jaxdd.evaluation.report import Row, make_row, network_name
-from jaxdd.records import NetworkSpec, Protocol
+from jaxdd.records import Protocol
 
 __all__ = ["Entry", "Figures", "Store", "Task", "measure", "one_by_one"]
 
@@ -25,20 +25,21 @@ class Entry(NamedTuple):
     """One row of the report before it is measured.
 
     `students(positions, stage)` gives the trained students of the seeds at these
-    positions; `tasks` are the measurements of one, by name. `network` is the student's
-    where it is not the protocol's own, and `network_name` what it is called.
+    positions; `tasks` are the measurements of one, by name. `network` is what the
+    student's is called where it is not the protocol's own, and `most` how many of the
+    seeds the row has.
     """
 
     name: str
     students: Students
     tasks: dict[str, Task]
-    network: NetworkSpec | None = None
-    network_name: str = ""
+    network: str = ""
+    most: int | None = None
 
     @property
     def stage(self) -> str:
         """Of the row; other networks than the protocol's own have stages of theirs."""
-        return "/".join(filter(None, ("evaluate", self.name, self.network_name)))
+        return "/".join(filter(None, ("evaluate", self.name, self.network)))
 
 
 def one_by_one(student: Callable[[int, str], Student]) -> Students:
@@ -82,13 +83,13 @@ def measure(
     for entry in entries:
         left = [
             position
-            for position, seed in enumerate(seeds)
+            for position, seed in enumerate(seeds[: entry.most])
             if _left(entry, seed, store, fingerprints[position])
         ]
         for first in range(0, len(left), together):
             group = left[first : first + together]
             _measure_group(entry, group, seeds, store, fingerprints)
-        rows += _rows(entry, seeds, protocol, store)
+        rows += _rows(entry, seeds[: entry.most], protocol, store)
     return rows
 
 
@@ -132,7 +133,7 @@ def _rows(
     for column, seed in zip(columns, seeds, strict=True):
         for name in entry.tasks:
             column |= store[f"{_stage(entry, seed)}/{name}"]["values"]
-    network = entry.network_name or network_name(protocol.network)
+    network = entry.network or network_name(protocol.network)
     return [
         make_row(
             entry.name, metric, [c[metric] for c in columns], seeds, protocol, network

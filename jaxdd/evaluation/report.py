@@ -38,7 +38,9 @@ class Report(NamedTuple):
 
     def of_seed(self, position: int) -> tuple[Row, ...]:
         """The rows as one seed alone gives them, for the set that belongs to it."""
-        return tuple(_alone(row, position) for row in self.rows)
+        return tuple(
+            _alone(row, position) for row in self.rows if position < row["seeds"]
+        )
 
 
 def make_row(

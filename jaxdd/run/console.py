@@ -32,6 +32,8 @@ def show_report(report: RunReport, folder: Path) -> None:
     """The rows as a table, and where the figures and the page are."""
     if report.rows:
         show(_rows(report))
+    if across := reports.architectures(report.rows):
+        show(_architectures(across))
     for note in report.notes:
         say(f"note: {note}")
     for line in _facts(report):
@@ -57,7 +59,7 @@ def _rows(report: RunReport) -> Any:
         table.add_column(head, justify="right", no_wrap=True)
     table.add_column("student", style="dim")
     last = ""
-    for row in reports.by_metric(report.rows):
+    for row in reports.by_metric(reports.main_rows(report.rows)):
         metric = row["metric"]
         if last and metric != last:
             table.add_section()
@@ -66,10 +68,39 @@ def _rows(report: RunReport) -> Any:
     return table
 
 
+def _architectures(found: reports.Architectures) -> Any:
+    """Networks by sets, and the mean over those that are not the protocol's own."""
+    from rich import box
+    from rich.table import Table
+
+    title = f"{title_of(found.metric)} by network"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column("network", no_wrap=True)
+    for name in found.sets:
+        table.add_column(name, justify="right", no_wrap=True)
+    for network in found.networks:
+        rows = [found.cells.get((network, name)) for name in found.sets]
+        table.add_row(network, *(_mean(found.metric, row) for row in rows))
+    table.add_section()
+    means = [
+        number(found.metric, found.unseen[name]) if name in found.unseen else ""
+        for name in found.sets
+    ]
+    table.add_row("mean, first aside", *means)
+    return table
+
+
+def _mean(metric: str, row: dict[str, Any] | None) -> str:
+    if row is None:
+        return ""
+    mean = number(metric, row["mean"])
+    return f"{mean} ± {number(metric, row['std'])}" if row["seeds"] > 1 else mean
+
+
 def _cells(report: RunReport, row: dict[str, Any], first: bool) -> list[str]:
     metric = row["metric"]
     arrow = "↓" if metric in LOWER_IS_BETTER else "↑"
-    top = row["set"] != "full" and row["mean"] == reports.best(report.rows, metric)
+    top = reports.is_best(report.rows, row)
     mean = number(metric, row["mean"])
     return [
         f"{title_of(metric)} {arrow}" if first else "",

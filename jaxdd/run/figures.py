@@ -15,8 +15,11 @@ import numpy as np
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from jaxdd.run.report import Architectures
+
 __all__ = [
     "LOWER_IS_BETTER",
+    "architectures",
     "bars",
     "contrast",
     "curves",
@@ -26,13 +29,20 @@ __all__ = [
     "title_of",
 ]
 
-LOWER_IS_BETTER = frozenset({"representation_mse"})
+LOWER_IS_BETTER = frozenset({"representation_mse", "calibration_error", "HLR"})
+_NO_SHARES = frozenset({"representation_mse"})
 _TITLES = {
     "representation_mse": "Representation error",
     "linear_probe": "Linear probe",
     "knn": "Nearest neighbours",
     "fine_tune": "Fine-tuning",
     "accuracy": "Test accuracy",
+    "accuracy_best": "Best test accuracy",
+    "top5": "Top-5 accuracy",
+    "HLR": "Hard-label recovery (HLR)",
+    "IOR": "Improvement over random (IOR)",
+    "LRS": "Label-robust score (LRS)",
+    "ARS": "Augmentation-robust score (ARS)",
 }
 _INK, _MUTED, _ACCENT, _SOFT = "#1f2430", "#6b7280", "#2f5fd0", "#c3cad6"
 
@@ -45,7 +55,7 @@ def title_of(metric: str) -> str:
 
 def number(metric: str, value: float) -> str:
     """A metric's value as it is usually read: shares in percent, errors as they are."""
-    return f"{value:.3f}" if metric in LOWER_IS_BETTER else f"{100 * value:.1f} %"
+    return f"{value:.3f}" if metric in _NO_SHARES else f"{100 * value:.1f} %"
 
 
 def contrast(image: np.ndarray) -> np.ndarray:
@@ -233,6 +243,52 @@ def bars(rows: Sequence[Mapping[str, Any]], own: str = "") -> Figure:
         panel.set_ylim(most - 0.4, -0.6)
     for panel in panels[len(metrics) :]:
         panel.axis("off")
+    return figure
+
+
+def architectures(found: Architectures, own: str = "") -> Figure:
+    """One metric by network, a bar for each set, with standard deviations.
+
+    Args:
+      found: networks, sets and rows.
+      own: the set to highlight: the method's name.
+    """
+    from matplotlib.figure import Figure
+
+    names, sets = found.networks, found.sets
+    height = 0.8 / len(sets)
+    figure = Figure(
+        figsize=(6.4, 0.7 + 0.24 * len(names) * (len(sets) + 0.6)),
+        dpi=160,
+        layout="constrained",
+    )
+    axis = figure.subplots()
+    greys = ("#c3cad6", "#8d97a8", "#dfe3ea", "#5d6675")
+    others = [name for name in sets if name != own]
+    colours = dict(zip(others, greys * len(others), strict=False)) | {own: _ACCENT}
+    for index, name in enumerate(sets):
+        rows = {n: found.cells[n, name] for n in names if (n, name) in found.cells}
+        place = (
+            np.asarray([names.index(n) for n in rows]) + (index + 0.5) * height - 0.4
+        )
+        mean = np.asarray([row["mean"] for row in rows.values()])
+        std = np.asarray([row["std"] for row in rows.values()])
+        axis.barh(place, mean, height=0.9 * height, color=colours[name], label=name)
+        bars = {"fmt": "none", "ecolor": _INK, "elinewidth": 0.8, "capsize": 2.0}
+        several = std > 0
+        axis.errorbar(mean[several], place[several], xerr=std[several], **bars)
+        for at, value, spread in zip(place, mean, std, strict=True):
+            text = f"  {number(found.metric, value)}"
+            axis.text(value + spread, at, text, va="center", fontsize=7, color=_INK)
+    axis.set_yticks(np.arange(len(names)), names, fontsize=9)
+    axis.invert_yaxis()
+    axis.set_xticks([])
+    axis.margins(x=0.15)
+    axis.set_title(title_of(found.metric), loc="left", fontsize=9, color=_INK)
+    figure.legend(loc="outside lower left", ncols=4, fontsize=8, frameon=False)
+    _quiet(axis)
+    axis.spines["bottom"].set_visible(False)
+    axis.tick_params(length=0)
     return figure
 
 

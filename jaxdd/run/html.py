@@ -16,6 +16,7 @@ __all__ = ["page"]
 _CAPTIONS = {
     "rows": "The rows of the table below; whiskers, where there are several seeds, are"
     " one standard deviation.",
+    "architectures": "The same students' training, under other networks.",
     "grid": "The images, brought back from the space that networks see.",
     "grid_raw": "The same images as networks see them: whitened, one contrast for all.",
     "loss": "Loss of the distillation on real batches: each step, and a running mean.",
@@ -37,6 +38,7 @@ def page(report: RunReport, pictures: Mapping[str, bytes]) -> str:
         _header(report),
         _headline(report),
         _figure(pictures, "rows"),
+        _section("Across architectures", *_architectures(report, pictures)),
         _section("The distilled set", _figure(pictures, "grid"), _raw(pictures)),
         _section("How it was learned", _figure(pictures, "loss"), _loss(report)),
         _section("All rows", _rows(report), _notes(report)),
@@ -142,7 +144,7 @@ def _rows(report: RunReport) -> str:
     lines, last = [], ""
     for row in reports.by_metric(report.rows):
         metric = row["metric"]
-        top = row["set"] != "full" and row["mean"] == reports.best(report.rows, metric)
+        top = reports.is_best(report.rows, row)
         style = " ".join(
             ["first"] * (metric != last)
             + ["own"] * (row["set"] == report.method)
@@ -171,6 +173,39 @@ def _rows(report: RunReport) -> str:
         f'<div class="scroll"><table><thead><tr>{head}</tr></thead>'
         f"<tbody>{''.join(lines)}</tbody></table></div>{note}"
     )
+
+
+def _architectures(report: RunReport, pictures: Mapping[str, bytes]) -> tuple[str, ...]:
+    """Networks by sets, the mean over those that the set was not made with below."""
+    found = reports.architectures(report.rows)
+    if found is None:
+        return ()
+    lines = []
+    for network in found.networks:
+        cells = [_cell(found, network, name) for name in found.sets]
+        lines.append(f"<tr><td>{escape(network)}</td>{''.join(cells)}</tr>")
+    means = [
+        f"<td class=mean>{number(found.metric, found.unseen[name])}</td>"
+        if name in found.unseen
+        else "<td></td>"
+        for name in found.sets
+    ]
+    lines.append(f"<tr class=first><td>mean, first aside</td>{''.join(means)}</tr>")
+    heads = "".join(f"<th class=mean>{escape(name)}</th>" for name in found.sets)
+    table = (
+        f'<div class="scroll"><table><thead><tr><th>network</th>{heads}</tr></thead>'
+        f"<tbody>{''.join(lines)}</tbody></table></div>"
+    )
+    return _figure(pictures, "architectures"), table
+
+
+def _cell(found: reports.Architectures, network: str, name: str) -> str:
+    row = found.cells.get((network, name))
+    if row is None:
+        return "<td></td>"
+    spread = f" ± {number(found.metric, row['std'])}" if row["seeds"] > 1 else ""
+    text = f"{number(found.metric, row['mean'])}{spread}"
+    return f"<td class=mean>{text} <small>({row['seeds']})</small></td>"
 
 
 def _notes(report: RunReport) -> str:

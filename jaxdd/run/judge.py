@@ -9,14 +9,14 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from jaxdd import exchange, files, networks, protocols
+from jaxdd import exchange, files, protocols
 from jaxdd.base import Dataset, Distilled, InputError
 from jaxdd.data.catalogue import SOURCES
 from jaxdd.data.load import load
-from jaxdd.evaluation import Report, evaluate
+from jaxdd.evaluation import Report, evaluate, other_network
 from jaxdd.exchange.torch_sets import of_name
 from jaxdd.records import DataSpec, Protocol
-from jaxdd.run import choose, console, summary, workdir
+from jaxdd.run import choose, console, distributed, summary, workdir
 from jaxdd.run import report as reports
 from jaxdd.run.arguments import parse_as, peek
 from jaxdd.run.config import JudgeConfig, cache_folder, run_hash, workdir_of
@@ -123,9 +123,11 @@ def judge(
     """
     folder, cache = workdir_of(config), cache_folder(config) / "data"
     bars = data_bars(config.run.progress)
-    dataset = load(config.data, cache=cache, progress=bars, announce=announce)
+    dataset = distributed.in_turn(
+        lambda: load(config.data, cache=cache, progress=bars, announce=announce)
+    )
     for name in config.evaluate.networks:
-        networks.named(name, dataset.train.image_shape)
+        other_network(name, dataset.train.image_shape)
     sets = _read(config, dataset)
     sets = [_judged_by(config, distilled, dataset) for distilled in sets]
     workdir.claim(folder, config, dataset, set_content=_content(sets))
@@ -137,14 +139,16 @@ def judge(
         announce(f"note: {note}")
     measured = _measure(config, sets, dataset, folder, announce)
     report = summary.judged(config, sets, dataset, measured, command)
-    publish(report, sets[0], (), folder)
-    if config.export:
+    if distributed.is_first():
+        publish(report, sets[0], (), folder)
+    if config.export and distributed.is_first():
         export(
             sets,
             config.export,
             config.export_dir or folder / f"export-{config.export}",
             announce,
         )
+    distributed.barrier("finished")
     return report
 
 

@@ -14,10 +14,10 @@ from typing import Any, Literal, TypeVar
 import jax
 from jax.sharding import NamedSharding, PartitionSpec
 
-from jaxdd import networks, protocols
+from jaxdd import protocols
 from jaxdd.base import Corpus, InputError, PyTree
 from jaxdd.data.catalogue import mirrors
-from jaxdd.evaluation import Group
+from jaxdd.evaluation import Group, other_network
 from jaxdd.records import Protocol
 from jaxdd.run.config import LoopConfig, Options
 from jaxdd.run.mesh import make_mesh, replicate, shard_rows, split_lead, spread
@@ -41,7 +41,7 @@ def with_protocol(config: Config, evaluate: Protocol, corpus: Corpus) -> Config:
       InputError: a network of the protocol cannot take the images.
     """
     for name in evaluate.networks:  # before anything is distilled
-        networks.named(name, corpus.image_shape)
+        other_network(name, corpus.image_shape)
     if not config.protocol:
         return config
     size = getattr(config, "size", None) or (config.ipc or 0) * corpus.num_classes

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from jaxdd import files
 from jaxdd.records import Expected, from_dict, to_dict
 from jaxdd.run.figures import LOWER_IS_BETTER
 
-__all__ = ["RunReport", "best", "by_metric", "headline", "read", "write"]
+__all__ = [
+    "Architectures",
+    "RunReport",
+    "architectures",
+    "best",
+    "by_metric",
+    "headline",
+    "is_best",
+    "main_rows",
+    "read",
+    "write",
+]
 
 _FILE = "report.json"
 
@@ -63,18 +74,75 @@ def read(folder: Path) -> RunReport | None:
     return from_dict(RunReport, files.read_json(folder / _FILE))
 
 
+class Architectures(NamedTuple):
+    """One metric by network and set.
+
+    `networks` begins with the one the protocol names; `unseen` is the mean over the
+    others that all have, by set.
+    """
+
+    metric: str
+    networks: list[str]
+    sets: list[str]
+    cells: dict[tuple[str, str], dict[str, Any]]
+    unseen: dict[str, float]
+
+
+def architectures(rows: tuple[dict[str, Any], ...]) -> Architectures | None:
+    """The report's first metric across networks; None where there is only one."""
+    metric = rows[0]["metric"] if rows else ""
+    found = [row for row in rows if row["metric"] == metric]
+    names = list(dict.fromkeys(row["network"] for row in found))
+    if len(names) < 2:
+        return None
+    cells = {(row["network"], row["set"]): row for row in found}
+    sets = list(dict.fromkeys(row["set"] for row in found))
+    others = names[1:]
+    means = {
+        name: [cells[n, name]["mean"] for n in others if (n, name) in cells]
+        for name in sets
+    }
+    whole = {s: found for s, found in means.items() if len(found) == len(others)}
+    unseen = {name: sum(found) / len(found) for name, found in whole.items()}
+    shown = [name for name in sets if means[name]]
+    return Architectures(metric, names, shown, cells, unseen)
+
+
+def main_rows(rows: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
+    """The rows of the protocol's own network."""
+    own = rows[0]["network"] if rows else ""
+    return tuple(row for row in rows if row["network"] == own)
+
+
 def by_metric(rows: tuple[dict[str, Any], ...]) -> list[dict[str, Any]]:
     """The rows with those of one metric together, in the order metrics appear."""
     metrics = list(dict.fromkeys(row["metric"] for row in rows))
     return sorted(rows, key=lambda row: metrics.index(row["metric"]))
 
 
-def best(rows: tuple[dict[str, Any], ...], metric: str) -> float | None:
-    """The best mean of a metric, without the full data set, which is no competitor."""
-    means = [r["mean"] for r in rows if r["metric"] == metric and r["set"] != "full"]
+def best(
+    rows: tuple[dict[str, Any], ...], metric: str, network: str | None = None
+) -> float | None:
+    """The best mean of a metric under a network (default: any).
+
+    The full data set, which is no competitor, is left aside.
+    """
+    means = [
+        row["mean"]
+        for row in rows
+        if row["metric"] == metric
+        and row["set"] != "full"
+        and network in (None, row["network"])
+    ]
     if not means:
         return None
     return min(means) if metric in LOWER_IS_BETTER else max(means)
+
+
+def is_best(rows: tuple[dict[str, Any], ...], row: dict[str, Any]) -> bool:
+    """Whether a row has the best mean of its metric under its network."""
+    top = best(rows, row["metric"], row["network"])
+    return row["set"] != "full" and row["mean"] == top
 
 
 def headline(report: RunReport) -> tuple[str, dict[str, Any], dict[str, Any] | None]:

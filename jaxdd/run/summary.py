@@ -14,6 +14,7 @@ from jaxdd.base import Corpus, Dataset, Distilled
 from jaxdd.evaluation import Report
 from jaxdd.records import Expected
 from jaxdd.run import environment, figures
+from jaxdd.run import report as reports
 from jaxdd.run.config import JudgeConfig, RunConfig, run_hash
 from jaxdd.run.metrics import read_metrics
 from jaxdd.run.plan import Plan
@@ -172,5 +173,8 @@ def draw(report: RunReport, distilled: Distilled, runs: Histories) -> dict[str, 
     if any(len(run.get("loss", ())) for run in runs):
         drawn["loss"] = figures.curves(runs)
     if report.rows:
-        drawn["rows"] = figures.bars(report.rows, report.method)
+        drawn["rows"] = figures.bars(reports.main_rows(report.rows), report.method)
+    across = reports.architectures(report.rows)
+    if across is not None:
+        drawn["architectures"] = figures.architectures(across, report.method)
     return {name: figures.png(figure) for name, figure in drawn.items()}
