@@ -34,7 +34,7 @@ def read_folder(path: Path, spec: DataSpec, progress: Progress) -> Raw:
     Raises:
       InputError: as `data.folders.read`.
     """
-    if (path / LISTING).is_file():
+    if _is_listing(path / LISTING):
         return read_listed(path, spec, progress)
     arrays = folders.read(path, spec, progress)
     return Raw(
@@ -128,6 +128,14 @@ def read_tfds(path: Path, spec: DataSpec, progress: Progress) -> Raw:
     )
 
 
+def _is_listing(path: Path) -> bool:
+    """Whether this is a list like ours; a folder may hold anybody's labels.csv."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as handle:
+        return handle.readline().startswith(",".join(_FIXED).encode())
+
+
 def _listing(
     path: Path,
 ) -> tuple[list[str], np.ndarray | None, np.ndarray, np.ndarray | None]:
@@ -137,6 +145,9 @@ def _listing(
             head, *rows = list(csv.reader(handle))
         if tuple(head[:3]) != _FIXED or not rows:
             raise ValueError(f"its columns begin with {head[:3]}")
+        odd = next((n for n, row in enumerate(rows) if len(row) != len(head)), None)
+        if odd is not None:
+            raise ValueError(f"row {odd} has {len(rows[odd])} columns of {len(head)}")
         names = [row[0] for row in rows]
         weight = np.array([row[2] for row in rows], np.float32)
         has_label = any(row[1] for row in rows)

@@ -78,6 +78,7 @@ def read(
     spec = DataSpec(resize=data.resize, resize_mode=data.resize_mode, test_share=0.0)
     raw, where = read_raw(found, spec, progress, index), str(found.path)
     image = _images(raw, layout, corpus, where)
+    _check_fits(image, corpus, where)
     targets = resolve(
         raw,
         len(image),
@@ -87,11 +88,8 @@ def read(
         protocol=protocol,
         where=where,
     )
-    _check_fits(image, corpus, where)
     placed = place(image, raw.space, whitening, corpus, raw.dataset, raw.layout, where)
-    weight = _weight(raw, len(image), where)
-    meta = _meta(raw, placed, targets, corpus, protocol, data, where)
-    return _build(placed, targets, weight, raw.rate, meta)
+    return _build(raw, placed, targets, corpus, protocol, data, where)
 
 
 def _own(
@@ -225,13 +223,17 @@ def _meta(
 
 
 def _build(
+    raw: Raw,
     placed: Placed,
     targets: Targets,
-    weight: np.ndarray,
-    rate: float | None,
-    meta: Meta,
+    corpus: Corpus | None,
+    protocol: Protocol,
+    data: DataSpec,
+    where: str,
 ) -> Distilled:
     """The set with its rows in order of their classes."""
+    weight, rate = _weight(raw, len(placed.image), where), raw.rate
+    meta = _meta(raw, placed, targets, corpus, protocol, data, where)
     order = np.argsort(targets.label, kind="stable")
     synthetic = Synthetic(
         jnp.asarray(placed.image[order]),

@@ -80,6 +80,8 @@ def place(
     if not space:
         raise InputError(_question(image, where))
     if space == "raw":
+        whole = image.dtype.kind in "iu" and pixels is not None
+        image = np.asarray(pixels) if whole else image
         return Placed(image.astype(np.float32), _no_whitening(), space, True)
     if space == "none":
         return _from_pixels(pixels, image, corpus, where)

@@ -63,12 +63,12 @@ def test_pictures_without_classes_are_no_set(tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("file,label", "name,label", "wanted are the columns file, label, weight"),
+        ("file,label,weight", "file,label,weight,", "row 0 has 3 columns of 4"),
         ("00001_cat/000001", "../secret", r"lists '../secret.png', which is not"),
         ("00001_cat/000001", "00001_cat/x", "lists '00001_cat/x.png', which is not"),
         (".png,2,6", ".png,2,six", "could not convert string to float"),
         (".png,2,6", ".png,9,6", "label 9 of image 5"),
-        (".png,2,6", ".png,2", "list index out of range"),
+        (".png,2,6", ".png,2", "row 5 has 2 columns of 3"),
         (".png,2,6", ".png,2,-6", "wanted is one finite number"),
     ],
 )
@@ -80,6 +80,14 @@ def test_damaged_lists_are_refused(tmp_path, old, new, message):
     (path.parent / "secret.png").write_bytes(encode(PIXELS[0]))
     with pytest.raises(InputError, match=message):
         exchange.read(path)
+
+
+def test_somebody_elses_list_is_passed_over(tmp_path):
+    path = exchange.write(distilled("soft"), tmp_path / "out", "folder", exact=False)
+    (path.path / "labels.csv").write_text("id,breed\n1,dog\n")
+    made = exchange.read(path.path)
+    assert made.meta.label_kind == "hard"
+    np.testing.assert_array_equal(made.synthetic.target, [0, 1, 1, 2, 2, 2])
 
 
 def test_a_picture_that_does_not_decode_is_named(tmp_path):

@@ -63,6 +63,8 @@ def test_raw_numbers_stay_as_they_are_beside_plain_pixels():
     made = placed(EXPECTED["image"], given="raw", real=corpus())
     assert (made.raw, made.whitening.kind) == (True, "none")
     np.testing.assert_array_equal(made.image, EXPECTED["image"])
+    whole = placed(PIXELS, given="raw").image
+    np.testing.assert_array_equal(whole, whiten.to_unit(jnp.asarray(PIXELS)))
 
 
 def test_spaces_that_cannot_be():
