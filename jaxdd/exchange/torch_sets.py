@@ -46,13 +46,14 @@ def read(path: Path, index: int = -1) -> Raw:
 def beside(path: Path, what: str) -> Path | None:
     """The file of labels (`label`) or the learning rate (`rate`) that goes with images.
 
-    The names differ by one word, such as `images_best.pt` and `labels_best.pt`.
+    The names differ by one word, such as `images_best.pt` and `labels_best.pt`; those
+    of `images_zca_100.pt` are `labels_100.pt`.
     """
+    name = path.name.replace("images_zca_", "images_")
     for old, new in _BESIDE[what]:
-        if old in path.name:
-            other = path.with_name(path.name.replace(old, new))
-            if other != path and other.is_file():
-                return other
+        other = path.with_name(name.replace(old, new))
+        if old in name and other.is_file():
+            return other
     return None
 
 

@@ -82,6 +82,32 @@ def test_the_committed_data_set_is_read(folder, name):
     ]
 
 
+def test_other_numbers_are_found_where_there_are_any(tmp_path, kinds):
+    assert tfds.read_numbers(PLACE) == {}
+    soft = np.random.default_rng(0).random((3, 2)).astype(np.float32)
+    features = kinds.FeaturesDict(
+        {
+            "image": kinds.Image(shape=(8, 8, 3), encoding_format="png"),
+            "soft": kinds.Tensor(shape=(2,), dtype=np.float32),
+            "map": kinds.Tensor(shape=(2, 2), dtype=np.float32),
+            "count": kinds.Scalar(dtype=np.int64),
+        }
+    )
+    picture = small.encode(small.images("train")[0][0])
+    rows = [
+        {"image": picture, "soft": row, "map": np.ones((2, 2), np.float32), "count": 1}
+        for row in soft
+    ]
+    small.write(tmp_path / "new", features, {"train": rows})
+    numbers = tfds.read_numbers(tmp_path / "new")
+    assert set(numbers) == {"soft"}
+    np.testing.assert_array_equal(numbers["soft"], soft)
+    for file in (tmp_path / "new").glob("small-train*"):
+        file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(InputError, match=r"new cannot be read, it may be damaged"):
+        tfds.read_numbers(tmp_path / "new")
+
+
 def test_a_tfds_name_is_loaded_and_cached(tmp_path, monkeypatch):
     cache, spec = tmp_path / "cache", DataSpec("tfds:small", ROOT, resize=4)
     data = load(spec, cache=cache)

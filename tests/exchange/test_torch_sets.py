@@ -75,6 +75,15 @@ def test_images_of_mtt_take_labels_from_beside_them(folder):
     assert made.synthetic.hyper == ()
 
 
+def test_images_that_mtt_has_brought_back_from_zca_are_pixels(tmp_path):
+    pixels = shutil.copy(SAMPLES / "mtt" / "images_best.pt", tmp_path)
+    shutil.move(pixels, tmp_path / "images_zca_500.pt")
+    shutil.copy(SAMPLES / "mtt" / "labels_best.pt", tmp_path / "labels_500.pt")
+    raw = torch_sets.read(tmp_path / "images_zca_500.pt")
+    assert (raw.space, raw.layout) == ("none", "mtt")
+    np.testing.assert_array_equal(raw.label, LABEL)
+
+
 def test_a_whitening_that_nobody_names_is_asked_for():
     message = r"nothing says how\. Give whitening .*standard, zca_kornia.*vico.*raw"
     with pytest.raises(InputError, match=message):
