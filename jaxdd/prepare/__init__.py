@@ -24,7 +24,13 @@ from jaxdd.base import (
     Variables,
 )
 from jaxdd.networks.teacher import represent
-from jaxdd.prepare.cache import asset_key, cached_tree
+from jaxdd.prepare.cache import (
+    ALONE,
+    Together,
+    asset_key,
+    cached_tree,
+    find_tree,
+)
 from jaxdd.prepare.imported import import_teacher, teacher_identity
 from jaxdd.prepare.quality import measure, measured
 from jaxdd.prepare.ssl import Shard, train_teacher, whole
@@ -49,6 +55,7 @@ def prepare(
     shard: Shard = whole,
     view_budget: int = 12_000_000_000,
     announce: Announce = lambda line: None,
+    together: Together = ALONE,
 ) -> tuple[TeacherAsset, dict[str, float]]:
     """Trains, imports, or finds in the cache, the teacher that a method asks for.
 
@@ -61,6 +68,7 @@ def prepare(
       view_budget: bytes that the table of outputs may take; where not even bfloat16
         fits, the table is () and the teacher runs inside the step.
       announce: told, before a table is built, how many bytes it takes.
+      together: how several processes keep together, which all call this alike.
 
     Returns:
       The asset, and the quality of its training: `final_loss`, the mean of the last
@@ -79,22 +87,28 @@ def prepare(
         announce(f"teacher: weights from {teacher.checkpoint}")
         variables = import_teacher(plain, corpus)
     else:
-        variables, loss = _trained(plain, corpus, train, cache, announce)
+        variables, loss = _trained(plain, corpus, train, cache, announce, together)
         report["final_loss"] = float(loss)
     if teacher.standardise:
-        variables = standardise(teacher, corpus, variables, cache)
+        variables = together.in_turn(
+            partial(standardise, teacher, corpus, variables, cache)
+        )
     tested = dataset.test.hash if dataset.test is not None else ""
-    quality = cached_tree(
-        cache,
-        asset_key(corpus, "quality", identity, tested),
-        jax.eval_shape(lambda: dict.fromkeys(measured(dataset), jnp.float32(0))),
-        lambda: measure(read, variables, dataset, seed=teacher.seed),
+    quality = together.in_turn(
+        lambda: cached_tree(
+            cache,
+            asset_key(corpus, "quality", identity, tested),
+            jax.eval_shape(lambda: dict.fromkeys(measured(dataset), jnp.float32(0))),
+            lambda: measure(read, variables, dataset, seed=teacher.seed),
+        )
     )
     report |= {k: float(v) for k, v in quality.items()}
     announce("teacher: " + ", ".join(f"{k} {v:.3f}" for k, v in report.items()))
     if report["collapse"] < _COLLAPSED:
         announce("teacher: warning, its representation has collapsed")
-    table = _table(need, corpus, variables, cache, view_budget, announce)
+    table = together.in_turn(
+        partial(_table, need, corpus, variables, cache, view_budget, announce)
+    )
     return TeacherAsset(variables, table), report
 
 
@@ -104,6 +118,7 @@ def _trained(
     train: Callable[[Teacher, Corpus], tuple[Variables, Metrics]],
     cache: Path | None,
     announce: Announce,
+    together: Together,
 ) -> tuple[Variables, Array]:
     """The teacher's variables and the loss at the end of its training."""
     body, _, _ = represent(teacher, corpus.image_shape)
@@ -114,7 +129,12 @@ def _trained(
         return variables, _final_loss(np.asarray(metrics["loss"]))
 
     like = jax.eval_shape(lambda: (body.init(jax.random.key(0)), jnp.float32(0)))
-    return cached_tree(cache, asset_key(corpus, teacher), like, build)
+    key = asset_key(corpus, teacher)
+    found = find_tree(cache, key, like)
+    if together.everywhere(found is not None):
+        return found
+    made = build()  # in all processes, for they train together
+    return together.in_turn(lambda: cached_tree(cache, key, like, lambda: made))
 
 
 def _final_loss(loss: np.ndarray) -> Array:

@@ -6,7 +6,7 @@ same entry at once, the last to finish replaces it by the same content.
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -15,9 +15,24 @@ from jaxdd.base import Corpus, PyTree
 from jaxdd.data.cache import cached
 from jaxdd.records import digest
 
-__all__ = ["asset_key", "cached_tree"]
+__all__ = ["ALONE", "Together", "asset_key", "cached_tree", "find_tree"]
 
 _FORMAT = 1  # change it when what is prepared changes, so that old entries go unused
+
+
+class Together(NamedTuple):
+    """How several processes that prepare the same keep together.
+
+    `everywhere(flag)` is whether the flag is true in all of them; `in_turn(act)` lets
+    the first act before the others, who then find what it has kept.
+    """
+
+    everywhere: Callable[[bool], bool]
+    in_turn: Callable[[Callable[[], Any]], Any]
+
+
+ALONE = Together(lambda flag: flag, lambda act: act())
+"""One process."""
 
 
 def asset_key(corpus: Corpus, *records: Any) -> str:
@@ -60,3 +75,15 @@ def cached_tree(
 
     arrays = cached(folder, f"{key}-{layout}", decode)
     return structure.unflatten([jax.numpy.asarray(arrays[name]) for name in names])
+
+
+def find_tree(folder: Path | None, key: str, like: PyTree) -> PyTree | None:
+    """The tree of `cached_tree` if its entry is whole and fits, else None."""
+    try:
+        return cached_tree(folder, key, like, _absent)
+    except LookupError:
+        return None
+
+
+def _absent() -> PyTree:
+    raise LookupError("no entry")

@@ -103,7 +103,7 @@ class Checkpoints:
             }
             want = _packed((like, metrics), _template)
             arrays = self._read(step, arrays=ocp.args.StandardRestore(want))["arrays"]
-        except InputError:
+        except (InputError, jax.errors.JaxRuntimeError):  # or a process has gone
             raise
         except Exception as error:
             raise InputError(

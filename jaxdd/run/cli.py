@@ -203,9 +203,16 @@ def _act(config: Options, arguments: Sequence[str]) -> int:
         from jaxdd.run import verify
 
         return 0 if verify.verify(config.verify, config) else 1
-    from jaxdd.run import environment
+    from jaxdd.run import distributed, environment, supervise, workdir
 
     command = environment.spelled(arguments)
+    if not config.dry_run and (how := distributed.launch(config.distributed)):
+        if not supervise.is_child():
+            workdir.free(workdir_of(config))
+            return supervise.supervise(
+                arguments, how, workdir_of(config) / workdir.HOSTS
+            )
+        supervise.meet(how)
     if isinstance(config, JudgeConfig):
         return judge.act(config, command)
     assert isinstance(config, RunConfig)

@@ -18,6 +18,7 @@ from jaxdd.base import InputError
 from jaxdd.records import AugmentSpec, DataSpec, Preset, Protocol, digest, to_dict
 
 __all__ = [
+    "DistributedConfig",
     "JudgeConfig",
     "LoopConfig",
     "Options",
@@ -58,6 +59,23 @@ class LoopConfig:
     together: int = 0
     """Students of a row that each device trains together; 0 = one on a CPU, up to 16 on
     an accelerator."""
+
+
+@dataclass(frozen=True)
+class DistributedConfig:
+    """One run of several processes; the same command on each, but for `process`."""
+
+    auto: bool = False
+    """Let JAX find the processes: SLURM, Open MPI, Kubernetes, a TPU pod, or the
+    variables JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID."""
+    coordinator: str | None = None
+    """HOST:PORT of process 0."""
+    processes: int | None = None
+    """How many there are."""
+    process: int | None = None
+    """Which one this is, from 0."""
+    timeout: int = 300
+    """Seconds to wait for a process that does not come."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +123,7 @@ class Options:
     debug: bool = False
     """Show the traceback of a failure."""
     run: LoopConfig = LoopConfig()
+    distributed: DistributedConfig = DistributedConfig()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,6 +158,7 @@ _INCIDENTAL = {
     *("workdir", "stage", "overwrite", "smoke", "dry_run", "list", "verify", "debug"),
     *("set", "export", "export_dir"),
     *("run.cache", "run.progress"),
+    *(f"distributed.{field.name}" for field in dataclasses.fields(DistributedConfig)),
 }
 
 

@@ -5,10 +5,15 @@ from __future__ import annotations
 import contextlib
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any, Protocol
 
 import numpy as np
+
+from jaxdd.run import distributed
+
+_ONE_SIGNAL = 0.5  # seconds: a scheduler and a supervisor may both pass the same one on
 
 __all__ = [
     "Hook",
@@ -62,13 +67,23 @@ class Stop:
     def __bool__(self) -> bool:
         return bool(self.name)
 
+    def agreed(self, due: bool) -> tuple[bool, bool]:
+        """Whether any process was asked to stop, and whether process 0 finds it due.
+
+        Signals and clocks differ between processes, which must save and stop together.
+        """
+        stop, due = distributed.agreed(bool(self), due)
+        if stop:
+            self.name = self.name or "a signal to another process"
+        return stop, due
+
 
 @contextlib.contextmanager
 def signals() -> Iterator[Stop]:
     """Turns SIGINT and SIGTERM into a flag for as long as the block runs.
 
-    The first signal raises the flag and gives the signals their old meaning back, so
-    a second one stops at once. Outside the main thread nothing is caught.
+    The first signal raises the flag; a second one, half a second later or more, has
+    its old meaning and stops at once. Outside the main thread nothing is caught.
     """
     stop = Stop()
     if threading.current_thread() is not threading.main_thread():
@@ -76,15 +91,21 @@ def signals() -> Iterator[Stop]:
         return
     caught = (signal.SIGINT, signal.SIGTERM)
     before = {number: signal.getsignal(number) for number in caught}
+    first = 0.0
 
     def restore() -> None:
         for number, handler in before.items():
             signal.signal(number, handler)
 
     def ask(number: int, frame: object) -> None:
+        nonlocal first
         del frame
-        stop.name = signal.Signals(number).name
-        restore()
+        if not stop:
+            first = time.monotonic()
+            stop.name = signal.Signals(number).name
+        elif time.monotonic() - first >= _ONE_SIGNAL:
+            restore()
+            signal.raise_signal(number)
 
     for number in caught:
         signal.signal(number, ask)

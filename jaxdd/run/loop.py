@@ -16,8 +16,10 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
+from jax.sharding import Mesh
 
 from jaxdd.base import PyTree
+from jaxdd.run import distributed
 from jaxdd.run import hooks as between
 from jaxdd.run import mesh as devices
 from jaxdd.run.checkpoint import Checkpoints, Saved
@@ -40,6 +42,10 @@ class Timing(NamedTuple):
 
 class Loop:
     """A `Drive` with checkpoints, logs and a progress bar.
+
+    Of several processes all run the steps and save, and process 0 logs and draws. A
+    state and data that lie on no mesh are then spread whole over all devices, and what
+    is returned lies on one again.
 
     Under `workdir` it keeps `checkpoints/<stage>` and `metrics.jsonl`. The same call
     after a kill goes on from the last checkpoint with the same arrays and metrics as
@@ -79,7 +85,8 @@ class Loop:
         self._seconds = seconds_between_saves
         self._hooks = tuple(hooks)
         self._progress = progress
-        self._log = MetricsLog(workdir / "metrics.jsonl") if workdir else None
+        logs = workdir is not None and distributed.is_first()
+        self._log = MetricsLog(workdir / "metrics.jsonl") if logs else None
         self._programs: dict[Any, Callable] = {}
 
     def __call__(
@@ -106,6 +113,22 @@ class Loop:
             be written.
         """
         mesh = devices.mesh_of((state, data))
+        if mesh is None and jax.process_count() > 1:
+            everything = devices.make_mesh()
+            result, rows = self._stage(step, state, num_steps, data, stage, everything)
+            return devices.here(result), rows
+        return self._stage(step, state, num_steps, data, stage, mesh)
+
+    def _stage(
+        self,
+        step: Step,
+        state: Any,
+        num_steps: int,
+        data: PyTree,
+        stage: str,
+        mesh: Mesh | None,
+    ) -> tuple[Any, Rows]:
+        """A stage on a mesh, from its last checkpoint on."""
         state = devices.placed_copy(state, mesh)
         if num_steps == 0:
             return state, _no_metrics(step, state, data)
@@ -145,8 +168,9 @@ class Loop:
             run.bar.advance(steps[1] - steps[0], rows)
             for hook in self._hooks:
                 hook.on_chunk(run.name, done, state, rows)
-            last = done == run.num_steps or bool(run.stop)
-            if due(done) or last:
+            stop, save = run.stop.agreed(due(done))
+            last = done == run.num_steps or stop
+            if save or last:
                 history = [_joined(history)]
                 run.save(done, state, history[0])
         run.finish(done)
@@ -169,6 +193,8 @@ class Loop:
         count = devices.replicate(devices.mesh_of(state), np.int32(end - first))
         with jax.transfer_guard("disallow"):
             state, buffers, has_nan = program(state, data, count)
+        if jax.process_count() > 1:
+            buffers, has_nan = devices.here((buffers, has_nan))
         buffers, has_nan = jax.device_get((buffers, has_nan))
         rows = {name: _rows(buffer, end - first) for name, buffer in buffers.items()}
         if self._log is not None:

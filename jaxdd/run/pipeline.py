@@ -20,8 +20,8 @@ from jaxdd.base import Assets, Dataset, Distilled, InputError
 from jaxdd.data.load import load
 from jaxdd.evaluation import Report, evaluate
 from jaxdd.prepare import prepare
+from jaxdd.run import distributed, summary, workdir
 from jaxdd.run import report as reports
-from jaxdd.run import summary, workdir
 from jaxdd.run.config import RunConfig, cache_folder, run_hash, workdir_of
 from jaxdd.run.judging import student_group, with_protocol
 from jaxdd.run.loop import Loop
@@ -79,9 +79,8 @@ def run(
     if dataset is None:
         with clock.stage("data"):
             bars = data_bars(config.run.progress)
-            dataset = load(
-                config.data, cache=cache / "data", progress=bars, announce=announce
-            )
+            read = partial(load, config.data, cache=cache / "data", progress=bars)
+            dataset = distributed.in_turn(lambda: read(announce=announce))
     announce(_described(dataset))
     config = with_protocol(config, config.evaluate, dataset.train)
     plan = make_plan(config, dataset)
@@ -114,7 +113,9 @@ def run(
         plan, sets, measured, teacher, histories, clock.seconds, command
     )
     if config.stage in ("evaluate", "all"):
-        _finish(plan, sets, measured, report, histories, folder, announce)
+        if distributed.is_first():
+            _finish(plan, sets, measured, report, histories, folder, announce)
+        distributed.barrier("finished")
     return report
 
 
@@ -151,6 +152,7 @@ def assets_of(
             cache=cache,
             view_budget=plan.config.data.view_budget,
             announce=announce,
+            together=distributed.together(),
         )
         quality |= measured
     return assets, quality
@@ -173,10 +175,17 @@ def _distil_all(
             )
         part = "" if config.seeds == 1 else f"/seed{seed}"
         synthetic, _ = distil(plan, assets, seed, loop, part)
-        made = artefact.save(package(plan, assets, synthetic, seed), place)
+        made = package(plan, assets, synthetic, seed)
+        sets.append(distributed.in_turn(partial(_kept, made, place)))
         announce(f"saved {len(synthetic.image):,} images in {place}")
-        sets.append(made)
     return sets
+
+
+def _kept(made: Distilled, place: Path) -> Distilled:
+    """The set as process 0 has saved it."""
+    if distributed.is_first():
+        return artefact.save(made, place)
+    return artefact.load(place)
 
 
 def evaluation_seeds(config: RunConfig) -> list[int]:

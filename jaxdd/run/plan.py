@@ -31,7 +31,7 @@ from jaxdd.data.feeds import sample
 from jaxdd.records import Meta, TeacherNeed
 from jaxdd.run import environment
 from jaxdd.run.config import RunConfig, identity, run_hash
-from jaxdd.run.mesh import make_mesh, replicate, shard_batch
+from jaxdd.run.mesh import here, make_mesh, replicate, shard_batch
 
 __all__ = ["Plan", "distil", "key_of", "make_plan", "package", "seeds_of"]
 
@@ -78,6 +78,11 @@ def _mesh(devices: int) -> Mesh | None:
     there = jax.device_count()
     if not 0 <= devices <= there:
         raise InputError(f"run.devices={devices}: there are {there}; 0 means all")
+    if jax.process_count() > 1 and devices not in (0, there):
+        raise InputError(
+            f"run.devices={devices}: a run of several processes uses all {there}"
+            " devices; give --run.devices 0"
+        )
     count = devices or there
     return make_mesh(data=count) if count > 1 else None
 
@@ -125,8 +130,9 @@ def distil(
     Returns:
       The set, and the metrics of all steps.
     """
+    # Beginning and end run on one device of each process, like any plain JAX code.
+    state = plan.distiller.init(key_of(seed), plan.dataset.train, assets)
     data = replicate(plan.mesh, (plan.dataset.train, assets))
-    state = plan.distiller.init(key_of(seed), *data)
     if plan.warm is not None:
         steps = plan.distiller.warm_steps
         state, _ = drive(plan.warm, state, steps, data, stage=f"warm{part}")
@@ -135,7 +141,7 @@ def distil(
         state, metrics = drive(
             plan.advance, state, plan.task.num_steps, data, stage=f"distill{part}"
         )
-    return plan.distiller.export(state, assets), metrics
+    return plan.distiller.export(here(state), assets), metrics
 
 
 def package(plan: Plan, assets: Assets, synthetic: Synthetic, seed: int) -> Distilled:

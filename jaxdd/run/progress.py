@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from jaxdd.data.source import Progress
+from jaxdd.run import distributed
 
 __all__ = ["Bar", "data_bars", "progress_bar"]
 
@@ -41,14 +42,14 @@ def progress_bar(stage: str, first: int, total: int, shown: bool) -> Iterator[Ba
         bar at the end.
       first: steps done before.
       total: steps in all.
-      shown: False draws nothing.
+      shown: False draws nothing, nor does any process but the first.
     """
     with _tqdm()(
         desc=stage,
         initial=first,
         total=total,
         unit="step",
-        disable=not shown,
+        disable=not (shown and distributed.is_first()),
         leave="/" not in stage,
         dynamic_ncols=True,
     ) as bar:
@@ -66,7 +67,7 @@ def data_bars(shown: bool) -> Progress:
             total=total or None,
             unit=unit,
             unit_scale=unit == "B",
-            disable=not shown,
+            disable=not (shown and distributed.is_first()),
             leave=False,
             dynamic_ncols=True,
         ) as drawn:

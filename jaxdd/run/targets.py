@@ -10,6 +10,7 @@ from jaxdd.base import Dataset, InputError
 from jaxdd.data.load import load
 from jaxdd.data.source import Progress, silent
 from jaxdd.records import DataSpec, Protocol
+from jaxdd.run import distributed
 
 __all__ = ["load_targets"]
 
@@ -54,15 +55,17 @@ def load_targets(
         test_limit=protocol.target_test_limit,
         whitening=data.whitening,
     )
-    return [
-        load(
-            dataclasses.replace(spec, name=name),
-            cache=cache,
-            progress=progress,
-            announce=announce,
-        )
-        for name in protocol.target
-    ]
+    return distributed.in_turn(
+        lambda: [
+            load(
+                dataclasses.replace(spec, name=name),
+                cache=cache,
+                progress=progress,
+                announce=announce,
+            )
+            for name in protocol.target
+        ]
+    )
 
 
 def _folder(place: Path | None) -> Path | None:

@@ -1,7 +1,8 @@
 """The folder of a run: whose it is, what lies where, what is finished.
 
 config.json, metrics.jsonl, checkpoints/, set/ (or set-seed<n>/), evaluation.json,
-figures/, report.html and, when everything is done, report.json.
+figures/, report.html and, when everything is done, report.json; hosts/ where the run
+has several processes.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 
 from jaxdd import files
 from jaxdd.base import Dataset, InputError
+from jaxdd.run import distributed
 from jaxdd.run.config import (
     JudgeConfig,
     RunConfig,
@@ -21,9 +23,11 @@ from jaxdd.run.config import (
     run_hash,
 )
 
-__all__ = ["JsonStore", "claim", "set_folder", "sets_in"]
+__all__ = ["HOSTS", "JsonStore", "claim", "free", "set_folder", "sets_in"]
 
 _CONFIG = "config.json"
+HOSTS = "hosts"
+"""Folder in which the processes of a run show that they live."""
 
 
 def claim(
@@ -45,22 +49,40 @@ def claim(
         differ are named), holds something else, or cannot be written.
     """
     mine = identity(config) | {"data.content": _content(dataset)} | content
+    distributed.same("the settings and the data", repr(mine))
+
+    def take() -> None:
+        if not distributed.is_first() and not (folder / _CONFIG).exists():
+            raise InputError(
+                f"workdir={str(folder)!r}: this process does not see what process 0"
+                " has written there; give a folder that all hosts share"
+            )
+        if distributed.is_first() and config.overwrite and not free(folder):
+            _clear(folder)
+        if free(folder):
+            content = {"hash": run_hash(config), "settings": mine}
+            files.write_json(folder / _CONFIG, content)
+        _check(folder, mine)
+
+    distributed.in_turn(take)
+
+
+def free(folder: Path) -> bool:
+    """Whether a folder is no work directory yet, and may become one.
+
+    Raises:
+      InputError: it is a file, or holds something else.
+    """
     if folder.exists() and not folder.is_dir():
         raise InputError(f"workdir={str(folder)!r} is a file; give a folder")
-    known = (folder / _CONFIG).exists()
-    if config.overwrite and known:
-        _clear(folder)
-        known = False
-    if known:
-        _check(folder, mine)
-        return
-    if folder.is_dir() and any(p.name[0] != "." for p in folder.iterdir()):
+    if (folder / _CONFIG).exists():
+        return False
+    if any(not _apart(path) for path in _entries(folder)):
         raise InputError(
             f"workdir={str(folder)!r} holds files but no {_CONFIG}, so it is no work"
             " directory; give an empty or a new folder"
         )
-    content = {"hash": run_hash(config), "settings": mine}
-    files.write_json(folder / _CONFIG, content)
+    return True
 
 
 def _content(dataset: Dataset) -> str:
@@ -79,9 +101,24 @@ def _check(folder: Path, mine: dict[str, Any]) -> None:
         )
 
 
+def _entries(folder: Path) -> list[Path]:
+    return list(folder.iterdir()) if folder.is_dir() else []
+
+
+def _apart(path: Path) -> bool:
+    """Whether something in a work directory is no part of the run itself."""
+    return path.name[0] == "." or path.name == HOSTS
+
+
 def _clear(folder: Path) -> None:
     try:
-        shutil.rmtree(folder)
+        for path in _entries(folder):
+            if path.name == HOSTS:  # the processes of this very run
+                continue
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
     except OSError as error:
         raise InputError(
             f"workdir={str(folder)!r} cannot be removed: {error.strerror}; remove it"
@@ -112,7 +149,7 @@ def sets_in(folder: Path) -> list[Path]:
 
 
 class JsonStore(MutableMapping[str, dict]):
-    """A mapping that is on disk after every change; one JSON file."""
+    """A mapping that is on disk after every change; one JSON file of process 0."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -123,11 +160,15 @@ class JsonStore(MutableMapping[str, dict]):
 
     def __setitem__(self, name: str, value: dict) -> None:
         self._content[name] = value
-        files.write_json(self._path, self._content)
+        self._write()
 
     def __delitem__(self, name: str) -> None:
         del self._content[name]
-        files.write_json(self._path, self._content)
+        self._write()
+
+    def _write(self) -> None:
+        if distributed.is_first():
+            files.write_json(self._path, self._content)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._content)
