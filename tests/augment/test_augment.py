@@ -108,6 +108,11 @@ def test_blur_and_solarize_act_on_their_own_view(spec, second_view, image, key):
         (AugmentSpec(solarize_first=-0.1), SHAPE, "solarize_first"),
         (AugmentSpec(grayscale=0.5), (6, 6, 1), "grayscale"),
         (AugmentSpec(saturation=0.5), (6, 6, 1), "saturation"),
+        (AugmentSpec(strategy="flip"), SHAPE, "strategy"),
+        (AugmentSpec(policy="dsa", strategy="flipp"), SHAPE, "strategy.*mean 'flip'"),
+        (AugmentSpec(policy="frepo", strategy="scale"), SHAPE, "strategy"),
+        (AugmentSpec(policy="dc", noise=0.1), SHAPE, "noise=0.1.*'chain'"),
+        (AugmentSpec(policy="dsaa"), SHAPE, "policy='dsaa'.*mean 'dsa'"),  # type: ignore
     ],
 )
 def test_impossible_settings_name_their_field(spec, shape, field):
