@@ -23,6 +23,20 @@ def test_pool_equals_xla_up_to_second_order(kind, shape, x64):
         np.testing.assert_allclose(a, b, atol=1e-12)
 
 
+@pytest.mark.parametrize("conv", ["cpu", "stock"])
+def test_the_first_of_equal_pixels_has_the_derivative(conv):
+    image = jnp.asarray([[1, 2, 0, 0], [2, 2, 0, 3.0]])[None, :, :, None]
+    gradient = jax.grad(lambda i: jnp.sum(pool(i, "max", conv)))(image)
+    expected = [[0, 1, 0, 0], [0, 0, 0, 1]]
+    np.testing.assert_array_equal(gradient[0, :, :, 0], expected)
+
+
+@pytest.mark.parametrize("place", [(0, 0), (0, 1), (1, 0), (1, 1)])
+def test_pool_max_keeps_what_is_not_a_number(place):
+    image = jnp.ones((1, 2, 2, 1)).at[(0, *place)].set(jnp.nan)
+    assert jnp.isnan(pool(image, "max", "cpu")).all()
+
+
 def test_pool_none_keeps_the_map():
     image = jnp.ones((1, 3, 3, 2))
     assert pool(image, "none", "cpu") is image
