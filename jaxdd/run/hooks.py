@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from jaxdd.run import distributed
+from jaxdd.run import agreement
 
 _ONE_SIGNAL = 0.5  # seconds: a scheduler and a supervisor may both pass the same one on
 
@@ -72,7 +72,7 @@ class Stop:
 
         Signals and clocks differ between processes, which must save and stop together.
         """
-        stop, due = distributed.agreed(bool(self), due)
+        stop, due = agreement.agreed(bool(self), due)
         if stop:
             self.name = self.name or "a signal to another process"
         return stop, due

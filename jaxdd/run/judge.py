@@ -16,7 +16,7 @@ from jaxdd.data.load import load
 from jaxdd.evaluation import Report, evaluate, other_network
 from jaxdd.exchange.torch_sets import of_name
 from jaxdd.records import DataSpec, Protocol
-from jaxdd.run import choose, console, distributed, summary, workdir
+from jaxdd.run import agreement, choose, console, summary, workdir
 from jaxdd.run import report as reports
 from jaxdd.run.arguments import parse_as, peek
 from jaxdd.run.config import JudgeConfig, cache_folder, run_hash, workdir_of
@@ -123,7 +123,7 @@ def judge(
     """
     folder, cache = workdir_of(config), cache_folder(config) / "data"
     bars = data_bars(config.run.progress)
-    dataset = distributed.in_turn(
+    dataset = agreement.in_turn(
         lambda: load(config.data, cache=cache, progress=bars, announce=announce)
     )
     for name in config.evaluate.networks:
@@ -139,16 +139,16 @@ def judge(
         announce(f"note: {note}")
     measured = _measure(config, sets, dataset, folder, announce)
     report = summary.judged(config, sets, dataset, measured, command)
-    if distributed.is_first():
+    if agreement.is_first():
         publish(report, sets[0], (), folder)
-    if config.export and distributed.is_first():
+    if config.export and agreement.is_first():
         export(
             sets,
             config.export,
             config.export_dir or folder / f"export-{config.export}",
             announce,
         )
-    distributed.barrier("finished")
+    agreement.barrier("finished")
     return report
 
 

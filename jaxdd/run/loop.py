@@ -19,7 +19,7 @@ import numpy as np
 from jax.sharding import Mesh
 
 from jaxdd.base import PyTree
-from jaxdd.run import distributed
+from jaxdd.run import agreement
 from jaxdd.run import hooks as between
 from jaxdd.run import mesh as devices
 from jaxdd.run.checkpoint import Checkpoints, Saved
@@ -85,7 +85,7 @@ class Loop:
         self._seconds = seconds_between_saves
         self._hooks = tuple(hooks)
         self._progress = progress
-        logs = workdir is not None and distributed.is_first()
+        logs = workdir is not None and agreement.is_first()
         self._log = MetricsLog(workdir / "metrics.jsonl") if logs else None
         self._programs: dict[Any, Callable] = {}
 

@@ -20,7 +20,7 @@ from jaxdd.base import Assets, Dataset, Distilled, InputError
 from jaxdd.data.load import load
 from jaxdd.evaluation import Report, evaluate
 from jaxdd.prepare import prepare
-from jaxdd.run import distributed, summary, workdir
+from jaxdd.run import agreement, summary, workdir
 from jaxdd.run import report as reports
 from jaxdd.run.config import RunConfig, cache_folder, run_hash, workdir_of
 from jaxdd.run.judging import student_group, with_protocol
@@ -80,7 +80,7 @@ def run(
         with clock.stage("data"):
             bars = data_bars(config.run.progress)
             read = partial(load, config.data, cache=cache / "data", progress=bars)
-            dataset = distributed.in_turn(lambda: read(announce=announce))
+            dataset = agreement.in_turn(lambda: read(announce=announce))
     announce(_described(dataset))
     config = with_protocol(config, config.evaluate, dataset.train)
     plan = make_plan(config, dataset)
@@ -113,9 +113,9 @@ def run(
         plan, sets, measured, teacher, histories, clock.seconds, command
     )
     if config.stage in ("evaluate", "all"):
-        if distributed.is_first():
+        if agreement.is_first():
             _finish(plan, sets, measured, report, histories, folder, announce)
-        distributed.barrier("finished")
+        agreement.barrier("finished")
     return report
 
 
@@ -152,7 +152,7 @@ def assets_of(
             cache=cache,
             view_budget=plan.config.data.view_budget,
             announce=announce,
-            together=distributed.together(),
+            together=agreement.together(),
         )
         quality |= measured
     return assets, quality
@@ -176,14 +176,14 @@ def _distil_all(
         part = "" if config.seeds == 1 else f"/seed{seed}"
         synthetic, _ = distil(plan, assets, seed, loop, part)
         made = package(plan, assets, synthetic, seed)
-        sets.append(distributed.in_turn(partial(_kept, made, place)))
+        sets.append(agreement.in_turn(partial(_kept, made, place)))
         announce(f"saved {len(synthetic.image):,} images in {place}")
     return sets
 
 
 def _kept(made: Distilled, place: Path) -> Distilled:
     """The set as process 0 has saved it."""
-    if distributed.is_first():
+    if agreement.is_first():
         return artefact.save(made, place)
     return artefact.load(place)
 

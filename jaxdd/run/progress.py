@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from jaxdd.data.source import Progress
-from jaxdd.run import distributed
+from jaxdd.run import agreement
 
 __all__ = ["Bar", "data_bars", "progress_bar"]
 
@@ -49,7 +49,7 @@ def progress_bar(stage: str, first: int, total: int, shown: bool) -> Iterator[Ba
         initial=first,
         total=total,
         unit="step",
-        disable=not (shown and distributed.is_first()),
+        disable=not (shown and agreement.is_first()),
         leave="/" not in stage,
         dynamic_ncols=True,
     ) as bar:
@@ -67,7 +67,7 @@ def data_bars(shown: bool) -> Progress:
             total=total or None,
             unit=unit,
             unit_scale=unit == "B",
-            disable=not (shown and distributed.is_first()),
+            disable=not (shown and agreement.is_first()),
             leave=False,
             dynamic_ncols=True,
         ) as drawn:

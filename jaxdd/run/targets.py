@@ -10,7 +10,7 @@ from jaxdd.base import Dataset, InputError
 from jaxdd.data.load import load
 from jaxdd.data.source import Progress, silent
 from jaxdd.records import DataSpec, Protocol
-from jaxdd.run import distributed
+from jaxdd.run import agreement
 
 __all__ = ["load_targets"]
 
@@ -55,7 +55,7 @@ def load_targets(
         test_limit=protocol.target_test_limit,
         whitening=data.whitening,
     )
-    return distributed.in_turn(
+    return agreement.in_turn(
         lambda: [
             load(
                 dataclasses.replace(spec, name=name),

@@ -14,7 +14,7 @@ from typing import Any
 
 from jaxdd import files
 from jaxdd.base import Dataset, InputError
-from jaxdd.run import distributed
+from jaxdd.run import agreement
 from jaxdd.run.config import (
     JudgeConfig,
     RunConfig,
@@ -49,22 +49,22 @@ def claim(
         differ are named), holds something else, or cannot be written.
     """
     mine = identity(config) | {"data.content": _content(dataset)} | content
-    distributed.same("the settings and the data", repr(mine))
+    agreement.same("the settings and the data", repr(mine))
 
     def take() -> None:
-        if not distributed.is_first() and not (folder / _CONFIG).exists():
+        if not agreement.is_first() and not (folder / _CONFIG).exists():
             raise InputError(
                 f"workdir={str(folder)!r}: this process does not see what process 0"
                 " has written there; give a folder that all hosts share"
             )
-        if distributed.is_first() and config.overwrite and not free(folder):
+        if agreement.is_first() and config.overwrite and not free(folder):
             _clear(folder)
         if free(folder):
             content = {"hash": run_hash(config), "settings": mine}
             files.write_json(folder / _CONFIG, content)
         _check(folder, mine)
 
-    distributed.in_turn(take)
+    agreement.in_turn(take)
 
 
 def free(folder: Path) -> bool:
@@ -167,7 +167,7 @@ class JsonStore(MutableMapping[str, dict]):
         self._write()
 
     def _write(self) -> None:
-        if distributed.is_first():
+        if agreement.is_first():
             files.write_json(self._path, self._content)
 
     def __iter__(self) -> Iterator[str]:
