@@ -68,6 +68,7 @@ THEIRS = $(if $(TORCH),--torch-python $(TORCH) --checkout $(1))
 bench: $(STAMP)-base
 	@$(PY) experiments/bench_krr_ssl.py $(call THEIRS,$(SELFSUP_DD))
 	@$(PY) experiments/bench_dm.py $(call THEIRS,$(DATASET_CONDENSATION))
+	@$(PY) experiments/bench_students.py $(call THEIRS,$(DATASET_CONDENSATION))
 	@$(PY) experiments/bench_teacher.py $(if $(TORCH),--torch-python $(TORCH))
 	@$(PY) experiments/bench_data.py
 	@$(PY) experiments/tables.py

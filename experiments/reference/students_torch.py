@@ -107,6 +107,16 @@ def train_student(
         program.evaluate_synset(0, net, image, label, test, settings(program, **chosen))
 
 
+def convnet(
+    channels: int, classes: int, width: int, depth: int, shape: tuple[int, ...]
+) -> torch.nn.Module:
+    """The authors' ConvNet with its usual layers."""
+    import networks
+
+    layers = ("relu", "instancenorm", "avgpooling")
+    return networks.ConvNet(channels, classes, width, depth, *layers, shape)
+
+
 def channels_first(image: np.ndarray) -> torch.Tensor:
     """[n,h,w,c] as PyTorch keeps images."""
     return torch.from_numpy(image).permute(0, 3, 1, 2).contiguous()
@@ -117,8 +127,6 @@ def channels_first(image: np.ndarray) -> torch.Tensor:
 
 def golden_arrays(program: types.ModuleType) -> dict[str, np.ndarray]:
     """Everything that the steps of each case consume and produce."""
-    import networks
-
     torch.set_default_dtype(torch.float64)
     torch.Tensor.float = torch.Tensor.double  # the program converts its images
     rng = np.random.default_rng(0)
@@ -128,10 +136,7 @@ def golden_arrays(program: types.ModuleType) -> dict[str, np.ndarray]:
     arrays = {"image": image, "label": label, "origin": np.array(__doc__)}
     for name, case in CASES.items():
         torch.manual_seed(7)
-        shape = (SIDE, SIDE)
-        net = networks.ConvNet(
-            CHANNELS, CLASSES, WIDTH, DEPTH, "relu", "instancenorm", "avgpooling", shape
-        )
+        net = convnet(CHANNELS, CLASSES, WIDTH, DEPTH, (SIDE, SIDE))
         with watched(program, net) as record:
             given = channels_first(image), torch.from_numpy(label)
             train_student(program, net, *given, **case)
@@ -249,8 +254,7 @@ def serve(program: types.ModuleType, options: argparse.Namespace) -> None:
     print(json.dumps(about), flush=True)
 
     def student() -> dict[str, float]:
-        name = f"ConvNetW{options.width}"
-        net = program.get_network(name, image.shape[1], classes, shape)
+        net = convnet(image.shape[1], classes, options.width, 3, shape)
         began = time.perf_counter(), time.process_time()
         chosen = {"epochs": options.steps - 1, "batch": options.batch}
         train_student(program, net, image, label, strategy=options.strategy, **chosen)
