@@ -27,9 +27,10 @@ class Bar:
         self._bar.set_postfix_str("")
 
     def advance(self, steps: int, metrics: dict[str, np.ndarray]) -> None:
-        """Moves on, and shows the last loss where there is one."""
+        """Moves on, and shows the last loss where there is one; of students, the mean."""
         if "loss" in metrics:
-            self._bar.set_postfix_str(f"loss {metrics['loss'][-1]:.4g}", refresh=False)
+            loss = np.mean(metrics["loss"][-1])
+            self._bar.set_postfix_str(f"loss {loss:.4g}", refresh=False)
         self._bar.update(steps)
 
 
