@@ -5,7 +5,8 @@ copied here. Its `main` runs unchanged: the data set is replaced by our arrays, 
 it imports but does not need here (torchvision, scipy) by empty stand-ins, evaluation
 by nothing, and its optimiser, its permutations and its networks are recorded.
 
-  golden: two steps in float64 on a tiny problem, to an .npz that tests compare with
+  golden: two steps in float64 on a tiny problem, to an .npz that tests compare with;
+    once more with siamese augmentation, every operation on one class and step
     python experiments/reference/dm_torch.py --checkout DIR golden tests/golden/dm.npz
   timing: waits for a number on standard input, runs that many iterations, answers with
     their seconds as JSON; used by experiments/bench_dm.py
@@ -29,6 +30,7 @@ import torch
 
 CLASSES, SIDE, CHANNELS = 3, 8, 3
 IPC, BATCH, STEPS = 2, 6, 2
+STRATEGY = "color_crop_cutout_flip_scale_rotate"
 
 
 class _Finished(Exception):
@@ -117,11 +119,67 @@ def golden_arrays(program: types.ModuleType) -> dict[str, np.ndarray]:
         give_data(program, image, label)
         record = run_recorded(program, model, norm)
         arrays |= {f"{norm}/{name}": value for name, value in record.items()}
-    return arrays
+    give_data(program, image, label)
+    with recorded_augmentation(program) as draws:
+        record = run_recorded(program, "ConvNet", "instancenorm", STRATEGY)
+    # Real images, then synthetic ones, from one seed: what they drew must agree.
+    for real, synthetic in zip(draws[::2], draws[1::2], strict=True):
+        np.testing.assert_array_equal(real, synthetic)
+    record["draws"] = np.stack(draws[::2]).reshape(STEPS, CLASSES, -1)
+    return arrays | {f"siamese/{name}": value for name, value in record.items()}
+
+
+@contextlib.contextmanager
+def recorded_augmentation(program: types.ModuleType) -> Iterator[list[np.ndarray]]:
+    """Watches `DiffAugment`: the operation's number and up to three draws of a call.
+
+    Its seeds are milliseconds of the clock; they are chosen here such that the calls
+    take the operations in turn.
+    """
+    seeds = [first_seed(number) for number in range(len(STRATEGY.split("_")))]
+    clock, original = iter(seeds), program.DiffAugment
+    draws: list[np.ndarray] = []
+    generators = {name: getattr(torch, name) for name in ("rand", "randint")}
+
+    def watched(name: str) -> Any:
+        def call(*args: Any, **options: Any) -> torch.Tensor:
+            value = generators[name](*args, **options)
+            draws[-1].append(value.ravel()[0].item())
+            return value
+
+        return call
+
+    def augment(*args: Any, **options: Any) -> torch.Tensor:
+        draws.append([])
+        for name in generators:
+            setattr(torch, name, watched(name))
+        result = original(*args, **options)
+        for name, generator in generators.items():
+            setattr(torch, name, generator)
+        draws[-1] = np.array([*draws[-1], 0, 0, 0][:4])
+        return result
+
+    program.DiffAugment = augment
+    # Half a millisecond, as the program rounds down.
+    program.time = types.SimpleNamespace(time=lambda: (next(clock) + 0.5) / 1000)
+    try:
+        yield draws
+    finally:
+        program.DiffAugment, program.time = original, time
+
+
+def first_seed(number: int) -> int:
+    """The first seed whose first choice among the operations is this one."""
+    count = len(STRATEGY.split("_"))
+    for seed in range(1, 1000):
+        torch.random.manual_seed(seed)
+        if torch.randint(0, count, size=(1,)).item() == number:
+            return seed
+    raise AssertionError(f"no seed draws {number}")
 
 
 def run_recorded(
-    program: types.ModuleType, model: str, norm: str
+    program: types.ModuleType, model: str, norm: str, strategy: str = "none"
 ) -> dict[str, np.ndarray]:
     """Runs the program for a few steps and records its optimiser and its draws."""
     import networks
@@ -168,7 +226,7 @@ def run_recorded(
             num_exp=1,
             Iteration=STEPS - 1,
             batch_real=BATCH,
-            dsa_strategy="none",
+            dsa_strategy=strategy,
         ):
             program.main()
     finally:

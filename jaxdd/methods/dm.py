@@ -19,9 +19,8 @@ Reference: B. Zhao, H. Bilen, "Dataset Condensation with Distribution Matching",
 Parts: pixels x squared distance of mean features x fresh networks x no adjoint, batches
 of every class.
 
-Differences from the paper: none in the loss. The differentiable siamese augmentation
-of the paper (colour, crop, cutout, flip, scale, rotate; one of them a step) is not part
-of `augment` yet; crops and flips are.
+Differences from the paper: none. Its augmentation is `augment="dsa"`; the default is
+none.
 
 Differences from the authors' code: classes smaller than the batch are averaged over the
 images they have, with batch norm too, where their code fails. Augmentation draws come
@@ -58,7 +57,8 @@ class DmConfig:
     batch: int = 256
     """Real images of each class a step."""
     augment: AugmentSpec = AugmentSpec()
-    """One draw per class and step, shared by its real and synthetic images."""
+    """One draw per class and step, shared by its real and synthetic images. The
+    paper's is policy="dsa" (by name "dsa", for digits "dsa_digits")."""
     init: Literal["real", "noise"] = "real"
     update: Literal["joint", "per_class"] = "joint"
     """per_class: one optimiser step per class in turn, in less memory."""
@@ -81,7 +81,8 @@ def dm(task: Task, config: DmConfig = DmConfig()) -> Distiller:
       The distiller; its feed is `config.batch` real images of every class.
 
     Raises:
-      InputError: a size is out of range, or batch norm with per-class updates.
+      InputError: a size is out of range, batch norm with per-class updates, or an
+        augmentation without meaning here.
     """
     _check(config)
     network = networks.build(config.network, task.image_shape, 0, dtype=task.dtype)
@@ -113,6 +114,12 @@ def _couples_images(network: NetworkSpec) -> bool:
 def _check(config: DmConfig) -> None:
     if config.batch < 1:
         raise InputError(f"distill.batch={config.batch}: must be at least 1")
+    for name in ("cutmix", "mixup"):
+        if getattr(config.augment, name):
+            raise InputError(
+                f"distill.augment.{name}={getattr(config.augment, name)}: mixes the "
+                "targets of students; set it to 0 here"
+            )
     for name in ("chunk_real", "chunk_synthetic"):
         if getattr(config, name) < 0:
             raise InputError(

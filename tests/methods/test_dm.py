@@ -13,8 +13,10 @@ import numpy as np
 import optax
 import pytest
 
-from jaxdd import networks
+from jaxdd import augment, networks
+from jaxdd.augment import NAMED
 from jaxdd.base import (
+    Augment,
     Batch,
     Distiller,
     InputError,
@@ -23,6 +25,7 @@ from jaxdd.base import (
     PerClass,
     Pool,
     State,
+    Synthetic,
     Task,
     Variables,
 )
@@ -54,9 +57,8 @@ def golden() -> dict[str, np.ndarray]:
 
 def _variables(golden: dict, norm: str, step: int) -> Variables:
     """The authors' weights in the tree of our ConvNet."""
-    network = networks.build(
-        NetworkSpec(width=(4, 4), norm=norm.removesuffix("norm")), (8, 8, 3), 0
-    )
+    kind = "instance" if norm == "siamese" else norm.removesuffix("norm")
+    network = networks.build(NetworkSpec(width=(4, 4), norm=kind), (8, 8, 3), 0)
     shapes = jax.eval_shape(network.init, jax.random.key(0))
     params = {
         f"{kind}_{block}": {
@@ -139,6 +141,60 @@ def test_two_steps_equal_the_authors_program(norm, chunk, golden, x64):
         )
 
 
+def _replayed_draws(draws: np.ndarray, keys: jax.Array) -> Augment:
+    """DSA that draws for each of these keys what the program drew for a class."""
+    op = augment.build(augment.named("dsa"), (8, 8, 3))
+    token, first, second, third = jnp.asarray(draws).T[..., None]
+    zoom = lambda u: (1.2 - 1 / 1.2) * u + 1 / 1.2
+    params = {
+        "token": token.astype(int),
+        "color": {
+            "brightness": first - 0.5,
+            "saturation": 2 * second,
+            "contrast": third + 0.5,
+        },
+        "crop": jnp.stack([first, second], 2).astype(int) + 1,
+        "cutout": jnp.stack([first, second], 2).astype(int),
+        "flip": first < 0.5,
+        "scale": jnp.stack([zoom(second), zoom(first)], 2),  # columns come first there
+        "rotate": (2 * first - 1) * np.radians(15),
+    }
+    known = jax.random.key_data(keys)
+
+    def sample(key: jax.Array, n: int) -> dict:
+        assert n == 1
+        which = jnp.argmax((known == jax.random.key_data(key)[None]).all(1))
+        return jax.tree.map(lambda leaf: leaf[which], params)
+
+    return Augment(sample, op.apply)
+
+
+@pytest.mark.parametrize("step", [0, 1])
+def test_siamese_step_equals_the_authors_program(step, golden, key, x64):
+    """Three operations of DSA in each step, one a class; loss and gradient."""
+    network = networks.build(TINY, (8, 8, 3), 0)
+    image = jnp.asarray(golden["siamese/images"][step])
+    rows = golden["siamese/rows"][step]
+    real = jnp.asarray(golden["image"][rows])
+    assert set(golden["siamese/draws"][..., 0].ravel()) == set(range(6))
+    draws = _replayed_draws(golden["siamese/draws"][step], jax.random.split(key, 3))
+    objective = mean_features(network, augment=draws, chunk_real=4, chunk_synthetic=4)
+    batch = Batch(real, (), jnp.asarray(rows), jnp.ones(rows.shape))
+    variables = _variables(golden, "siamese", step)
+
+    @jax.jit
+    @jax.value_and_grad
+    def value(image: jax.Array) -> jax.Array:
+        synthetic = Synthetic(image, jnp.repeat(jnp.arange(3), 2), jnp.ones(6))
+        return objective(synthetic, batch, variables, {}, key)[0]
+
+    loss, gradient = value(image)
+    np.testing.assert_allclose(loss, golden["siamese/loss"][step], rtol=1e-10)
+    np.testing.assert_allclose(
+        gradient, golden["siamese/gradients"][step], rtol=1e-8, atol=1e-12
+    )
+
+
 # Closed form -----------------------------------------------------------------------
 
 
@@ -219,8 +275,8 @@ def test_schedule_of_classwise_updates_lasts_the_whole_run(key, batches):
     assert np.abs(images[5] - images[4]).max() > 1e-5
 
 
-def test_siamese_augmentation_changes_the_step(key, batches):
-    siamese = AugmentSpec(crop=2, flip=True)
+@pytest.mark.parametrize("siamese", [AugmentSpec(crop=2, flip=True), NAMED["dsa"]])
+def test_siamese_augmentation_changes_the_step(siamese, key, batches):
     config = DmConfig(TINY, batch=6, augment=siamese, chunk_real=0)
     plain = dataclasses.replace(config, augment=AugmentSpec())
     moved, still = (_trajectory(c, key, batches) for c in (config, plain))
@@ -254,6 +310,8 @@ def test_batch_norm_runs_all_classes_together(key, batches):
         ({"chunk_real": -1}, "distill.chunk_real"),
         ({"chunk_synthetic": -2}, "distill.chunk_synthetic"),
         ({"update": "both"}, "update"),
+        ({"augment": AugmentSpec(policy="dsa", cutmix=0.5)}, "augment.cutmix"),
+        ({"augment": AugmentSpec(mixup=0.2)}, "augment.mixup"),
         (
             {"update": "per_class", "network": NetworkSpec(width=(4,), norm="batch")},
             "batch",
