@@ -50,10 +50,10 @@ RUNS = {
     ),
     # Every student on a random subset of its own: the anchor of the field's tables.
     "random_cifar10_ipc1": _random("cifar10", 1, 10),
-    "random_cifar10_ipc10": _random("cifar10", 10, 5),
-    "random_cifar10_ipc50": _random("cifar10", 50, 3),
-    "random_mnist_ipc1": _random("mnist", 1, 5),
-    "random_mnist_ipc10": _random("mnist", 10, 3),
+    "random_cifar10_ipc10": _random("cifar10", 10, 6),
+    "random_cifar10_ipc50": _random("cifar10", 50, 4),
+    "random_mnist_ipc1": _random("mnist", 1, 6),
+    "random_mnist_ipc10": _random("mnist", 10, 4),
     "random_mnist_ipc50": _random("mnist", 50, 2),
     "dm_cifar10_architectures": (
         "--method dm --data.name cifar10 --preset cifar10_cpu --seeds 3"

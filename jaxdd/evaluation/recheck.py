@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from jaxdd.base import Array, Dataset, Distilled, Drive, InputError
+from jaxdd.evaluation.cohort import ALONE, Group
 from jaxdd.evaluation.evaluator import evaluate
 from jaxdd.evaluation.measure import Store
 from jaxdd.evaluation.report import Row
@@ -32,6 +33,7 @@ def verify(
     store: Store | None = None,
     teacher_outputs: Mapping[str, Array] | None = None,
     targets: Sequence[Dataset] = (),
+    group: Group = ALONE,
 ) -> list[Check]:
     """Measures the set's own recorded rows again; distils nothing, trains no teacher.
 
@@ -45,6 +47,7 @@ def verify(
       store: finished pieces, as in `evaluate`.
       teacher_outputs: as in `evaluate`.
       targets: those of the set's protocol.
+      group: as in `evaluate`.
 
     Returns:
       One check per recorded row of the set itself.
@@ -75,6 +78,7 @@ def verify(
         teacher_outputs=teacher_outputs,
         baselines=False,
         targets=targets,
+        group=group,
     )
     return [
         _check(row, report.find(row["set"], row["metric"], row["network"]))

@@ -197,6 +197,7 @@ def _act(config: Options, arguments: Sequence[str]) -> int:
     if config.list:
         console.show_methods()
         return 0
+    mesh.device_per_core()
     if not config.dry_run:
         mesh.compile_cache(cache_folder(config) / "programs")
     if config.verify is not None:

@@ -54,8 +54,10 @@ class LoopConfig:
     progress: bool = True
     """Draw progress bars."""
     devices: int = 1
-    """Devices over which the rows of a real batch are split, and students at
-    evaluation; 0 = all there are."""
+    """Devices over which the rows of a real batch are split; 0 = all there are."""
+    student_devices: int = 0
+    """Devices over which students are spread at evaluation; 0 = all there are, on a CPU
+    one for each core."""
     together: int = 0
     """Students of a row that each device trains together; 0 = one on a CPU, up to 16 on
     an accelerator."""

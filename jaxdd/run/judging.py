@@ -12,7 +12,6 @@ from functools import partial
 from typing import Any, Literal, TypeVar
 
 import jax
-from jax.sharding import NamedSharding, PartitionSpec
 
 from jaxdd import protocols
 from jaxdd.base import Corpus, InputError, PyTree
@@ -20,7 +19,7 @@ from jaxdd.data.catalogue import mirrors
 from jaxdd.evaluation import Group, other_network
 from jaxdd.records import Protocol
 from jaxdd.run.config import LoopConfig, Options
-from jaxdd.run.mesh import make_mesh, replicate, shard_rows, split_lead, spread
+from jaxdd.run.mesh import here, make_mesh, replicate, shard_rows, split_lead, spread
 
 __all__ = ["fitted_protocol", "student_group", "with_protocol"]
 
@@ -78,45 +77,46 @@ def _rebased(asked: Any, base: Any, made: Any) -> Any:
     return dataclasses.replace(asked, **parts)  # type: ignore[type-var]
 
 
+def _gather(tree: PyTree) -> PyTree:
+    return jax.device_get(here(tree))
+
+
 def student_group(config: LoopConfig, students: int) -> Group:
     """How the students of a row are trained together on the run's devices.
 
-    On one CPU device one after another, which is the fastest there; on one accelerator
-    up to 16 at once; on several devices one or more on each, and where there are more
-    devices than students the rows of a batch are split as well.
+    Each device has its own: one at a time on a CPU, up to 16 at once on an accelerator.
+    Where there are more devices than students, the rows of a batch are split as well.
 
     Args:
-      config: `devices` and `together`.
+      config: `student_devices` and `together`.
       students: of each row.
 
     Raises:
       InputError: a number out of range.
     """
     there = jax.device_count()
-    if not 0 <= config.devices <= there:
-        raise InputError(f"run.devices={config.devices}: there are {there}; 0 = all")
+    if not 0 <= config.student_devices <= there:
+        raise InputError(
+            f"run.student_devices={config.student_devices}: there are {there}; 0 = all"
+        )
     if config.together < 0:
         raise InputError(f"run.together={config.together}: must be >= 0; 0 = as fits")
-    count = config.devices or there
+    count = config.student_devices or there
     cpu = jax.default_backend() == "cpu"
     how: Literal["map", "vmap"] = "map" if cpu else "vmap"
     together = config.together or (1 if cpu else _TOGETHER)
+    if cpu and jax.process_count() == 1:
+        count = min(count, students)  # threads share what is left of the cores anyway
     if count == 1:
         size = min(together, students)
         return Group(size, partial(spread, None, how)) if size > 1 else Group()
-    seeds = math.gcd(students, count)
+    seeds = math.gcd(students, count) if students < count else count
     mesh = make_mesh(seeds, count // seeds)
-
-    def gather(tree: PyTree) -> PyTree:
-        """To the host, from all devices and processes."""
-        whole = NamedSharding(mesh, PartitionSpec())
-        return jax.device_get(jax.jit(lambda t: t, out_shardings=whole)(tree))
-
     return Group(
-        size=max(seeds, min(together * seeds, students)),
+        size=seeds * max(1, min(together, students // seeds)),
         lift=partial(spread, mesh, how),
         place=partial(split_lead, mesh),
         place_shared=partial(replicate, mesh),
-        gather=gather,
+        gather=_gather,
         split=partial(shard_rows, mesh) if mesh.shape["data"] > 1 else None,
     )

@@ -16,6 +16,7 @@ from jaxdd.records import Meta
 from jaxdd.run import console, workdir
 from jaxdd.run.config import Options, RunConfig, cache_folder
 from jaxdd.run.figures import number, title_of
+from jaxdd.run.judging import student_group
 from jaxdd.run.loop import Loop
 from jaxdd.run.progress import data_bars
 from jaxdd.run.targets import load_targets
@@ -52,7 +53,14 @@ def verify(folder: Path, config: Options) -> bool:
             distilled.meta.image_shape,
             cache=cache_folder(config) / "data",
         )
-        checks = measure_again(distilled, datasets[spec], drive=loop, targets=targets)
+        students = max((row["seeds"] for row in distilled.meta.rows), default=1)
+        checks = measure_again(
+            distilled,
+            datasets[spec],
+            drive=loop,
+            targets=targets,
+            group=student_group(config.run, students),
+        )
         console.show(_table(place, checks))
         agree = agree and all(check.ok for check in checks)
     console.say("all figures agree" if agree else "some figures do NOT agree")
