@@ -7,8 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from jaxdd import augment
 from jaxdd.base import InputError
-from jaxdd.records import DataSpec, NetworkSpec, OptimiserSpec, Preset, Protocol
+from jaxdd.records import (
+    AugmentSpec,
+    DataSpec,
+    NetworkSpec,
+    OptimiserSpec,
+    Preset,
+    Protocol,
+)
 from jaxdd.run import choose, config
 from jaxdd.run.config import LoopConfig, RunConfig
 
@@ -20,6 +28,7 @@ class Settings:
     batch: int = 8
     outer: OptimiserSpec = OptimiserSpec()
     network: NetworkSpec = NetworkSpec()
+    augment: AugmentSpec = AugmentSpec()
 
 
 def example(**changes) -> RunConfig:
@@ -112,6 +121,15 @@ def test_override_suggests_the_nearest_name(name: str, nearest: str) -> None:
 def test_override_refuses_to_go_into_a_number() -> None:
     with pytest.raises(InputError, match=r"batch\.size"):
         config.override(example(), {"batch.size": 1})
+
+
+def test_augmentations_may_be_given_by_name() -> None:
+    names = {"augment": "dsa", "evaluate.train.augment": "idc"}
+    made = config.override(example(), names)
+    assert made.distill.augment == augment.NAMED["dsa"]
+    assert made.evaluate.train.augment == augment.NAMED["idc"]
+    with pytest.raises(InputError, match=r"'dsaa' is unknown\. Did you mean 'dsa'"):
+        config.override(example(), {"augment": "dsaa"})
 
 
 def test_from_preset_takes_everything() -> None:
