@@ -1,5 +1,7 @@
 """The published settings of DM."""
 
+import pytest
+
 from jaxdd import presets
 from jaxdd.base import Task
 from jaxdd.methods.dm import dm
