@@ -28,7 +28,7 @@ class Entry:
     rank: int
     processes: int
     host: str
-    pid: int  # of its supervisor
+    pid: int  # of its JAX process
     code: int | None = None
 
 
@@ -47,13 +47,16 @@ class Hosts:
       folder: shared by all processes.
       rank: of this process.
       processes: how many there are.
+      pid: of the JAX process of this one.
       silence: seconds without a touch after which a process counts as gone.
     """
 
-    def __init__(self, folder: Path, rank: int, processes: int, silence: float) -> None:
+    def __init__(
+        self, folder: Path, rank: int, processes: int, pid: int, silence: float
+    ) -> None:
         self._folder = folder
         self._silence = silence
-        self._own = Entry(rank, processes, socket.gethostname(), os.getpid())
+        self._own = Entry(rank, processes, socket.gethostname(), pid)
         self._write()
         self._began = self._seen(rank)
 

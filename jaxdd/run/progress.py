@@ -27,7 +27,7 @@ class Bar:
         self._bar.set_postfix_str("")
 
     def advance(self, steps: int, metrics: dict[str, np.ndarray]) -> None:
-        """Moves on, and shows the last loss where there is one; of students, the mean."""
+        """Moves on, and shows the last loss, of students their mean."""
         if "loss" in metrics:
             loss = np.mean(metrics["loss"][-1])
             self._bar.set_postfix_str(f"loss {loss:.4g}", refresh=False)

@@ -143,7 +143,8 @@ class _Watch:
             self._join(found["rank"], found["processes"])
 
     def _join(self, rank: int, processes: int) -> None:
-        self._hosts = Hosts(self._folder, rank, processes, self._silence)
+        pid = self._process.pid
+        self._hosts = Hosts(self._folder, rank, processes, pid, self._silence)
 
     def _conclude(self, code: int) -> int:
         """Tells the others how it ended, and the user whose fault it was."""
