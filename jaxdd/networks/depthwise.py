@@ -32,18 +32,16 @@ def convolve(image: Array, kernel: Array, stride: int = 1, padding: int = 0) -> 
         for side in image.shape[1:3]
     )
     image = pad(image, (padding, padding), (padding, padding))
-    total = None
-    for i in range(stride):
-        for j in range(stride):
-            part = kernel[i::stride, j::stride]
-            if not part.size:
-                continue
+    phases = min(stride, len(kernel))
+    terms = []
+    for i in range(phases):
+        for j in range(phases):
             # Every stride-th pixel against every stride-th weight: no stride is left.
+            part = kernel[i::stride, j::stride]
             view = image[:, i::stride, j::stride]
             view = view[:, : rows + part.shape[0] - 1, : columns + part.shape[1] - 1]
-            term = _correlate(*alike(view, part))
-            total = term if total is None else total + term
-    return total
+            terms.append(_correlate(*alike(view, part)))
+    return sum(terms[1:], terms[0])
 
 
 def grouped(

@@ -87,13 +87,14 @@ class ViT(nn.Module):
         batch, count, _ = tokens.shape
         mixed = self._dense(tokens, 3 * self.width, f"{name}_qkv", bias=False)
         mixed = mixed.reshape(batch, count, 3, self.heads, -1)
-        query, key, value = (mixed[:, :, part] for part in range(3))
-        scores = jnp.einsum("nqhd,nkhd->nhqk", query, key)
-        scores = scores * query.shape[-1] ** -0.5
+        # One matrix for every image and head: also for XLA's CPU products.
+        mixed = mixed.transpose(2, 0, 3, 1, 4)
+        query, key, value = mixed.reshape(3, batch * self.heads, count, -1)
+        scores = query @ key.swapaxes(1, 2) * query.shape[-1] ** -0.5
         wide = jnp.promote_types(scores.dtype, jnp.float32)
         shares = jax.nn.softmax(scores.astype(wide)).astype(scores.dtype)
-        seen = jnp.einsum("nhqk,nkhd->nqhd", shares, value)
-        seen = seen.reshape(batch, count, self.width)
+        seen = (shares @ value).reshape(batch, self.heads, count, -1)
+        seen = seen.swapaxes(1, 2).reshape(batch, count, self.width)
         return self._dense(seen, self.width, f"{name}_out")
 
     def _dense(
@@ -101,7 +102,9 @@ class ViT(nn.Module):
     ) -> Array:
         """A Dense layer in this network's precision."""
         options = {"kind": self.initialiser, "dtype": self.dtype, "bias": bias}
-        return dense(tokens, units, name, **options)
+        # As a plain matrix: on CPU the derivative of a product over more axes is slow.
+        flat = dense(tokens.reshape(-1, tokens.shape[-1]), units, name, **options)
+        return flat.reshape(*tokens.shape[:-1], units)
 
     def _drop(self, tokens: Array, train: bool) -> Array:
         return nn.Dropout(self.dropout, deterministic=not train)(tokens)

@@ -106,7 +106,8 @@ def test_network_equals_the_authors(name, conv, x64):
     module = MODULES[name]
     if hasattr(module, "conv"):
         module = module.clone(conv=conv)
-    network = from_linen(module, arrays["image"].shape[1:])
+    _, height, width, channels = arrays["image"].shape
+    network = from_linen(module, (height, width, channels))
     variables = Variables(nested(arrays, "params"), nested(arrays, "stats"))
     fresh = jax.eval_shape(network.init, jax.random.key(0))
     same = jax.tree.map(lambda a, b: a.shape == b.shape, fresh, variables)
