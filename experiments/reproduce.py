@@ -50,13 +50,14 @@ RUNS = {
     ),
     # Every student on a random subset of its own: the anchor of the field's tables.
     "random_cifar10_ipc1": _random("cifar10", 1, 10),
-    "random_cifar10_ipc10": _random("cifar10", 10, 6),
-    "random_cifar10_ipc50": _random("cifar10", 50, 4),
-    "random_mnist_ipc1": _random("mnist", 1, 6),
-    "random_mnist_ipc10": _random("mnist", 10, 4),
+    "random_cifar10_ipc10": _random("cifar10", 10, 4),
+    "random_cifar10_ipc50": _random("cifar10", 50, 2),
+    "random_mnist_ipc1": _random("mnist", 1, 4),
+    "random_mnist_ipc10": _random("mnist", 10, 2),
     "random_mnist_ipc50": _random("mnist", 50, 2),
     "dm_cifar10_architectures": (
-        "--method dm --data.name cifar10 --preset cifar10_cpu --seeds 3"
+        "--method dm --preset cifar10_cpu --seeds 3"
+        " --networks convnet mlp lenet alexnet vgg11:1 resnet18:1 vit:1"
     ),
 }
 HELD_OUT = (

@@ -67,7 +67,7 @@ def make_row(
 
 def network_name(spec: NetworkSpec) -> str:
     """A short name for tables, such as convnet-16-32-batch."""
-    if spec.name.startswith("resnet"):
+    if spec.name not in ("convnet", "mlp"):  # whose widths are their own
         return f"{spec.name}-{spec.norm}"
     widths = spec.width * spec.depth if spec.depth else spec.width
     return "-".join([spec.name, *map(str, widths), spec.norm])

@@ -11,6 +11,7 @@ from functools import cache
 import jax
 
 from jaxdd.base import Array, Corpus, Synthetic
+from jaxdd.batches import in_steps
 from jaxdd.evaluation.bench import Bench, make_bench
 from jaxdd.evaluation.cohort import Student
 from jaxdd.evaluation.measure import Entry, one_by_one
@@ -117,7 +118,8 @@ def _subsets(bench: Bench, train: Corpus) -> list[Entry]:
 def _full(bench: Bench, train: Corpus) -> Entry:
     """All real pairs, in minibatches, for as many steps as the set gets."""
     batch = bench.recipe.batch or _FULL_BATCH
-    recipe = dataclasses.replace(bench.recipe, batch=batch)
+    recipe = in_steps(bench.recipe, bench.setting.size)
+    recipe = dataclasses.replace(recipe, epochs=0, batch=batch)
 
     def examples(position: int) -> Examples:
         del position

@@ -18,6 +18,7 @@ differ. `digits` and `mnist` use one view: crops and flips change what a digit i
 
 import dataclasses
 
+from jaxdd import protocols
 from jaxdd.methods.krr_ssl import KrrSslConfig
 from jaxdd.presets import _teachers
 from jaxdd.records import (
@@ -208,23 +209,7 @@ _FOLDER = dataclasses.replace(
 )
 
 _PAPER_NET = NetworkSpec(width=(128, 256, 512), norm="batch")
-_PAPER_INNER = OptimiserSpec("sgd", 0.1, 0.9, 1e-3)
-_PAPER_PROTOCOL = Protocol(
-    name="krr_st",
-    network=_PAPER_NET,
-    # 1000 epochs of four batches of 256 at m = 1000.
-    train=Recipe(steps=4000, batch=256, optimiser=_PAPER_INNER, loss="mse"),
-    probe=Recipe(
-        steps=5000, batch=512, optimiser=OptimiserSpec("sgd", 0.2, schedule="cosine")
-    ),
-    fine_tune=Recipe(
-        steps=10_000,
-        batch=256,
-        optimiser=OptimiserSpec("sgd", 0.01, 0.9, 5e-4, schedule="cosine"),
-        augment=AugmentSpec(crop=4, flip=True),
-    ),
-    full=False,
-)
+_PAPER_PROTOCOL = protocols.known("krr_st")
 _CIFAR100 = Preset(
     distill=KrrSslConfig(
         network=_PAPER_NET, chunk_synthetic=250, teacher=_teachers.CIFAR
@@ -298,7 +283,6 @@ PRESETS: dict[str, Preset] = {
             _PAPER_PROTOCOL,
             network=_TINY_NET,
             # 1000 epochs of eight batches of 256 at m = 2000.
-            train=Recipe(steps=8000, batch=256, optimiser=_PAPER_INNER, loss="mse"),
         ),
         expected=(Expected("fine_tune", 0.5186, "low confidence (from memory)"),),
     ),

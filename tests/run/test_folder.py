@@ -43,7 +43,8 @@ def test_a_preset_that_is_named_or_made_for_the_data_comes_first(photos: Path) -
     assert (named.preset, named.data.name) == ("mnist", "mnist")
     assert parse("--method dm --data.name mnist").preset == "mnist"
     assert parse("--method krr_ssl --data.name cifar10").preset == "cifar10_cpu"
-    assert parse("--method dm --data.name cifar10").preset == "folder"  # no paper's
+    assert parse("--method dm --data.name cifar10").preset == "cifar10_cpu"
+    assert parse("--method dm --data.name cifar100").preset == "folder"  # no paper's
 
 
 def test_networks_are_cut_to_small_images(photos: Path) -> None:
