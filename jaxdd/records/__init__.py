@@ -1,0 +1,44 @@
+"""Plain, frozen, hashable settings shared by methods, presets and the runner.
+
+Every record is data only: it names choices and numbers, and the module that acts on
+it (networks, augment, training, data ...) gives them meaning. All of them convert to
+and from JSON with `to_dict` and `from_dict`, and hash by content with `digest`.
+"""
+
+from jaxdd.records.conversion import digest, from_dict, to_dict
+from jaxdd.records.recipes import (
+    AugmentSpec,
+    NetworkSpec,
+    OptimiserSpec,
+    Recipe,
+    Views,
+)
+from jaxdd.records.subjects import (
+    DataSpec,
+    Expected,
+    Meta,
+    Need,
+    Preset,
+    Protocol,
+    Teacher,
+    TeacherNeed,
+)
+
+__all__ = [
+    "AugmentSpec",
+    "DataSpec",
+    "Expected",
+    "Meta",
+    "Need",
+    "NetworkSpec",
+    "OptimiserSpec",
+    "Preset",
+    "Protocol",
+    "Recipe",
+    "Teacher",
+    "TeacherNeed",
+    "Views",
+    "digest",
+    "from_dict",
+    "to_dict",
+]

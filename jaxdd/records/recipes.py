@@ -1,0 +1,169 @@
+"""How a network is built and trained: architecture, optimiser, augmentation, recipe."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+__all__ = ["AugmentSpec", "NetworkSpec", "OptimiserSpec", "Recipe", "Views"]
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """A network architecture by name and options (`jaxdd.networks.build`)."""
+
+    name: str = "convnet"
+    """convnet, mlp, lenet, alexnet, vgg11, mobilenet, vit, resnet10, resnet18,
+    resnet34, resnet50, or resnet10_ap and resnet18_ap: with 2x2 averages in place of
+    strides. `jaxdd.networks.named` has the options under which the field knows them."""
+    width: tuple[int, ...] = (128, 128, 128)
+    """Channels of each block (convnet), hidden sizes (mlp), length of a token in each
+    block (vit: all equal); the others have widths of their own."""
+    depth: int | None = None
+    """Repeat a single width this many times."""
+    norm: Literal["none", "batch", "instance", "group", "layer"] = "instance"
+    """vit has layer or none; mlp and lenet have none whatever it says."""
+    pooling: Literal["none", "avg", "max"] = "avg"
+    """convnet only."""
+    activation: Literal["relu", "sigmoid", "leaky_relu", "swish"] = "relu"
+    """convnet only. leaky_relu has slope 0.01."""
+    initialiser: Literal["torch", "uniform", "flax"] = "torch"
+    """torch: uniform with bound 1/sqrt(fan_in) for kernels and biases, but in ResNets
+    torchvision's normal kernels; uniform: that bound everywhere; flax: LeCun normal
+    kernels, zero biases."""
+    batch_momentum: float = 0.9
+    """Weight of the old running statistic (Flax convention; 1 - PyTorch's)."""
+    conv: Literal["auto", "stock", "cpu"] = "auto"
+    """auto: the CPU convolution on CPU, XLA's elsewhere."""
+    stem: Literal["pad2", "pad1", "imagenet"] = "pad2"
+    """ResNets only. pad2, pad1: a 3x3 convolution with this much padding; imagenet: a
+    7x7 convolution and a 3x3 max-pooling, both of stride 2."""
+    zero_last: bool = True
+    """ResNets only: the last normalisation of each block starts with scale zero."""
+    patch: int = 4
+    """vit only: pixels a side of what becomes a token."""
+    heads: int = 8
+    """vit only: attention heads; they share a token's length."""
+    hidden: int | None = None
+    """vit only: width of the layer inside each MLP; default: as long as a token."""
+    dropout: float = 0.0
+    """vit only: share set to zero after embedding, attention and MLP layers."""
+
+
+@dataclass(frozen=True)
+class OptimiserSpec:
+    """An optimiser with its schedule (`jaxdd.optimisers.build`)."""
+
+    name: Literal["sgd", "adam", "adamw", "lars", "lamb"] = "sgd"
+    learning_rate: float = 0.01
+    momentum: float = 0.9
+    """sgd and lars only."""
+    weight_decay: float = 0.0
+    """sgd, lars: coupled L2, added before momentum; adamw, lamb: decoupled."""
+    schedule: Literal["constant", "linear", "cosine", "step"] = "constant"
+    """step: times `factor` at each of the `boundaries`."""
+    boundaries: tuple[float, ...] = (0.5,)
+    """step: as fractions of the run, increasing."""
+    factor: float = 0.1
+    """step: what the learning rate is multiplied with."""
+    restart: bool = False
+    """step: forget momentum and other averages at each boundary, as a new optimiser."""
+    final: float = 0.0
+    """Fraction of the learning rate at the end (linear, cosine)."""
+    warmup: int = 0
+    """Steps of linear warm-up."""
+    warmup_start: float = 0.0
+    """Learning rate at the first of them."""
+    warmup_share: float = 0.0
+    """Warm-up as a fraction of the run, in place of `warmup` steps."""
+    clip_norm: float = 0.0
+    """Clip each leaf's gradient to this norm; 0 = off."""
+    trust: float = 0.02
+    """lars: ratio of the step's norm to the weights' norm (eta)."""
+    clip_trust: bool = True
+    """lars: never step further than plain SGD would."""
+
+
+@dataclass(frozen=True)
+class AugmentSpec:
+    """Random image operations (`jaxdd.augment`); a zero switches an operation off."""
+
+    policy: Literal["chain", "dsa", "idc", "dc", "frepo"] = "chain"
+    """chain: the operations switched on below, one after the other. The others are
+    families of published methods with operations of their own, named by `strategy`."""
+    strategy: str = ""
+    """Operations of that family joined by "_"; "" = what it takes for natural images.
+    dsa and idc: color, crop, cutout, flip, scale, rotate; dc: crop, scale, rotate,
+    noise; frepo: color, crop, cutout, flip, rotate, translate."""
+    cutmix: float = 0.0
+    """Probability that a batch is mixed by CutMix (beta 1). Of a recipe only."""
+    mixup: float = 0.0
+    """Parameter of mixup's beta distribution, for every batch that CutMix leaves
+    alone; 0 = off. Of a recipe only."""
+    crop: int = 0
+    """Pad by this many pixels with zeros and crop back at random."""
+    flip: bool = False
+    """Mirror left-right with probability 1/2."""
+    shift: float = 0.0
+    """Translate by up to this many pixels, bilinear, in each direction."""
+    scale: float = 0.0
+    """Zoom each axis alike by a factor log-uniform in [1/(1+scale), 1+scale]."""
+    noise: float = 0.0
+    """Standard deviation of additive Gaussian noise."""
+    min_area: float = 0.0
+    """Random resized crop of at least this share of the area (ratio 3/4 to 4/3)."""
+    brightness: float = 0.0
+    contrast: float = 0.0
+    saturation: float = 0.0
+    hue: float = 0.0
+    jitter_probability: float = 0.8
+    """Probability that the four colour operations above are applied to an image."""
+    grayscale: float = 0.0
+    """Probability."""
+    blur: float = 0.0
+    """Probability of a Gaussian blur, of the first view where two views are made."""
+    blur_second: float = 0.0
+    """Probability, for the second view."""
+    solarize: float = 0.0
+    """Probability, for the second view only where two views are made."""
+    solarize_first: float = 0.0
+    """Probability, for the first view or where only one is made."""
+
+
+@dataclass(frozen=True)
+class Views:
+    """An enumerable set of views: all crops of a zero-padded image, times flips."""
+
+    crop: int = 0
+    flip: bool = False
+
+    @property
+    def count(self) -> int:
+        """Number of views, (2 crop + 1)^2, doubled by flips."""
+        return (2 * self.crop + 1) ** 2 * (2 if self.flip else 1)
+
+    @property
+    def identity(self) -> int:
+        """The index of the unchanged image (see `jaxdd.augment.views`)."""
+        return (2 * self.crop + 1) * self.crop + self.crop
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained: by `jaxdd.training`, on any source of batches."""
+
+    steps: int = 1000
+    epochs: int = 0
+    """Passes over the set, in place of `steps`; the last batch of a pass may be smaller
+    than the others, where counting steps leaves it out. 0 = count steps."""
+    batch: int = 0
+    """Rows a step; 0 = the whole set at every step."""
+    optimiser: OptimiserSpec = OptimiserSpec()
+    loss: Literal["cross_entropy", "mse", "soft_cross_entropy", "kl"] = "cross_entropy"
+    """cross_entropy: targets are classes or probabilities; soft_cross_entropy and kl:
+    logits (`jaxdd.losses`)."""
+    temperature: float = 1.0
+    """soft_cross_entropy and kl: divides the logits."""
+    augment: AugmentSpec = AugmentSpec()
+    ema: float = 0.0
+    """Decay of an exponential average of the weights, used at test; 0 = off."""

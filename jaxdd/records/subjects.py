@@ -1,0 +1,219 @@
+"""What a run is about: data, teachers, protocols, presets, and what a set says of itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from jaxdd.records.recipes import NetworkSpec, OptimiserSpec, Recipe, Views
+
+__all__ = [
+    "DataSpec",
+    "Expected",
+    "Meta",
+    "Need",
+    "Preset",
+    "Protocol",
+    "Teacher",
+    "TeacherNeed",
+]
+
+
+@dataclass(frozen=True)
+class Teacher:
+    """A self-supervised target model, trained here (`jaxdd.prepare`) or imported."""
+
+    network: NetworkSpec = NetworkSpec(name="resnet18", norm="batch")
+    represent: Literal["features", "output"] = "features"
+    """features: the input of the last layer; output: a Dense layer of `outputs`."""
+    outputs: int = 64
+    projector: tuple[int, ...] = (2048, 2048, 2048)
+    """Widths of the projector behind the representation; () = the loss acts on the
+    representation itself."""
+    projector_norm: bool = True
+    """Batch norm in its hidden layers."""
+    objective: Literal["barlow", "simclr", "vicreg", "byol"] = "barlow"
+    """The loss between two views, which decides what of the following is read."""
+    redundancy: float = 0.0051
+    """barlow: weight of the off-diagonal terms (lambda)."""
+    loss_scale: float = 0.1
+    """barlow: of the whole loss."""
+    temperature: float = 0.2
+    """simclr: divides the cosines."""
+    invariance: float = 25.0
+    """vicreg: weight of the squared difference of the views."""
+    variance: float = 25.0
+    """vicreg: weight of the hinge on the deviations, summed over the views; the
+    published program averages over them, which is half of this weight."""
+    covariance: float = 1.0
+    """vicreg: weight of the squared covariances."""
+    predictor: tuple[int, ...] = (4096, 256)
+    """byol: widths of the predictor behind the projector; the last is the width of
+    what it predicts."""
+    target_decay: float = 0.99
+    """byol: decay of the averaged network that is predicted, at the first step; it
+    rises to 1 along a cosine."""
+    standardise: bool = False
+    """Shift and scale each number of the representation to mean 0 and deviation 1 over
+    the training images."""
+    recipe: Recipe = Recipe()
+    seed: int = 0
+    checkpoint: Path | None = None
+    """Take the weights from this file instead of training: PyTorch (.pt, .pth, .ckpt),
+    .safetensors or .npz, a ResNet by torchvision's names that fits `network`."""
+
+
+@dataclass(frozen=True)
+class TeacherNeed:
+    """A method needs `assets["teacher"]`: a trained teacher over these views."""
+
+    teacher: Teacher
+    views: Views = Views()
+    name: str = "teacher"
+
+
+Need = TeacherNeed
+
+
+@dataclass(frozen=True)
+class DataSpec:
+    """Which data, and how it is brought to the shape a method sees."""
+
+    name: str = "digits"
+    """A data set by name (`jaxdd.data.catalogue` lists them), or: folder, any folder or
+    archive of images given with dir; npz, any .npz given with dir; tfds:NAME."""
+    dir: Path | None = None
+    """Folder that holds the data set's files, or the file itself. Default: the
+    environment variable JAXDD_DATA; what is not there is downloaded if it can be."""
+    resize: int | None = None
+    """Bring every image to a square of this many pixels a side."""
+    resize_mode: Literal["crop", "stretch"] = "crop"
+    """crop: scale the shorter side, keep the centre; stretch: ignore the aspect."""
+    channels: Literal[1, 3] | None = None
+    """Convert images to grey (1) or colour (3)."""
+    test_share: float = 0.2
+    """Share of each class held out where a folder has no test images."""
+    split_seed: int = 0
+    """Of that choice."""
+    skip_bad: bool = False
+    """Leave out images that do not decode, and list them, instead of stopping."""
+    train_limit: int | None = None
+    """Keep a seeded, class-balanced subset of this many training images."""
+    test_limit: int | None = None
+    pad: int = 0
+    """Pad by this many zero pixels on each side, before pooling."""
+    pool: int = 1
+    """Average-pool by this factor."""
+    whitening: Literal["none", "standard", "zca_kornia", "zca_kip", "zca_frepo"] = (
+        "standard"
+    )
+    view_budget: int = 12_000_000_000
+    """Bytes that cached teacher outputs may take; beyond it the teacher runs inside
+    the step."""
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """How a set is judged: the student and its training (`jaxdd.evaluation`)."""
+
+    name: str = "plain"
+    network: NetworkSpec = NetworkSpec()
+    networks: tuple[str, ...] = ()
+    """Other architectures by name (`jaxdd.networks.NAMED`), each trained on every row
+    as well; resnet18:1 only with the first seed. Sets with class labels only."""
+    train: Recipe = Recipe()
+    """Training of a fresh student on the set."""
+    own_rate: bool = False
+    """Train at the learning rate that the set brings, where it has one."""
+    check_every: int = 0
+    """Epochs (steps, if the recipe counts those) between tests during training, which
+    give `accuracy_best`; 0 = only the last step is tested."""
+    report: Literal["last", "best"] = "last"
+    """Which accuracy the protocol publishes; both are in the report."""
+    learning_rates: tuple[float, ...] = ()
+    """The random row, and a set without a rate of its own where `own_rate` asks for
+    one, takes the best of these by test accuracy."""
+    ranking: bool = False
+    """Also the scores of DD-Ranking: LRS, ARS and what they are made of."""
+    full_train: Recipe = Recipe(steps=0)
+    """Training on the whole training set (row `full`) for sets with class labels; 0
+    steps and epochs leave it out."""
+    probe: Recipe = Recipe(
+        steps=500, batch=512, optimiser=OptimiserSpec("sgd", 0.2, schedule="cosine")
+    )
+    """Linear probe on frozen features; 0 steps leave it out."""
+    fine_tune: Recipe = Recipe(
+        steps=500,
+        batch=256,
+        optimiser=OptimiserSpec("sgd", 0.01, 0.9, 5e-4, schedule="cosine"),
+    )
+    """Training of all weights with a fresh head; 0 steps leave it out."""
+    neighbours: int = 5
+    """k of the k-nearest-neighbour classifier (representation sets)."""
+    full: bool = True
+    """Also train on the whole training set (representation sets)."""
+    own: bool = True
+    """Probe, k-NN and fine-tuning on the set's own data too (representation sets)."""
+    target: tuple[str, ...] = ()
+    """Data sets by name on which the students are measured too (transfer): probe,
+    k-NN and fine-tuning there, at the image size of the set."""
+    target_dir: Path | None = None
+    """Where they lie; default: as the data set's own."""
+    target_train_limit: int | None = None
+    """Seeded, class-balanced subset of each target's training images."""
+    target_test_limit: int | None = None
+
+
+@dataclass(frozen=True)
+class Expected:
+    """A figure a preset should reach."""
+
+    metric: str
+    value: float
+    source: str
+    status: Literal["reproduced", "pending", "prototype"] = "pending"
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A complete, named set of settings for one method on one data set."""
+
+    distill: Any
+    data: DataSpec
+    steps: int
+    evaluate: Protocol
+    size: int | None = None
+    ipc: int | None = None
+    expected: tuple[Expected, ...] = ()
+    source: str = ""
+    hours: str = ""
+    hardware: str = ""
+
+
+@dataclass(frozen=True)
+class Meta:
+    """What a distilled set says about itself; stored as JSON beside the arrays."""
+
+    method: str
+    dataset: str
+    dataset_hash: str
+    image_shape: tuple[int, int, int]
+    num_classes: int
+    class_names: tuple[str, ...]
+    label_kind: Literal["hard", "soft", "representation"]
+    protocol: Protocol
+    data: DataSpec = DataSpec()
+    teacher: Teacher | None = None
+    preset: str = ""
+    config: dict[str, Any] = field(default_factory=dict, hash=False)
+    config_hash: str = ""
+    input_space: Literal["whitened", "raw"] = "whitened"
+    """Space of the stored images; raw = [0,1] pixels fed to networks as they are."""
+    seed: int = 0
+    storage: dict[str, int] = field(default_factory=dict, hash=False)
+    """Bytes of images, targets and modules."""
+    rows: tuple[dict[str, Any], ...] = field(default=(), hash=False)
+    """The rows of the report at the time of saving, which --verify re-measures."""
+    versions: dict[str, str] = field(default_factory=dict, hash=False)
