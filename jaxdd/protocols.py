@@ -283,7 +283,7 @@ def _unmirrored(spec: AugmentSpec) -> AugmentSpec:
     if spec.policy == "chain":
         return dataclasses.replace(spec, flip=False)
     if not spec.strategy:  # all operations of the policy
-        digits = AUGMENTATIONS[f"{spec.policy}_digits"]
+        digits = AUGMENTATIONS.get(f"{spec.policy}_digits", spec)
         return dataclasses.replace(spec, strategy=digits.strategy)
     kept = [token for token in spec.strategy.split("_") if token != "flip"]
     return dataclasses.replace(spec, strategy="_".join(kept))

@@ -17,6 +17,9 @@ NAMED: dict[str, AugmentSpec] = {
     "idc": AugmentSpec(
         policy="idc", strategy="color_crop_flip_scale_rotate", cutmix=0.5
     ),
+    "idc_digits": AugmentSpec(
+        policy="idc", strategy="color_crop_scale_rotate", cutmix=0.5
+    ),
     "idc_match": AugmentSpec(policy="idc", strategy="color_crop_cutout"),
     # Zhou et al. 2022, arXiv 2206.00719.
     "frepo": AugmentSpec(policy="frepo"),
