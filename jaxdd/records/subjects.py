@@ -1,4 +1,4 @@
-"""What a run is about: data, teachers, protocols, presets; what a set says of itself."""
+"""What a run is about: data, teachers, protocols, presets, and the set itself."""
 
 from __future__ import annotations
 
