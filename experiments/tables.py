@@ -10,6 +10,7 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 README = HERE.parent / "README.md"
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
+UNTOLD = ("calibration_error",)  # in the files and reports
 SETS = ("random", "kmeans", "class_mean", "full", "scratch")
 
 
@@ -18,7 +19,7 @@ def main() -> None:
     text = README.read_text()
     head, rest = text.split(BEGIN)
     _, tail = rest.split(END)
-    body = "\n\n".join(part for part in (_quality(), _speed()) if part)
+    body = "\n\n".join(filter(None, (_quality(), _architectures(), _speed())))
     README.write_text(f"{head}{BEGIN}\n{body}\n{END}{tail}")
     print("wrote", README.name)
 
@@ -31,9 +32,34 @@ def _quality() -> str:
     ]
     for path in sorted((HERE / "results").glob("*.json")):
         result = json.loads(path.read_text())
-        for metric in dict.fromkeys(row["metric"] for row in result["rows"]):
-            lines.append(_line(path.stem, metric, result["rows"]))
+        own = result["rows"][0]["network"]
+        rows = [row for row in result["rows"] if row["network"] == own]
+        for metric in dict.fromkeys(row["metric"] for row in rows):
+            if metric not in UNTOLD:
+                lines.append(_line(path.stem, metric, rows))
     return "\n".join(lines) if len(lines) > 2 else ""
+
+
+def _architectures() -> str:
+    """Networks by runs that have several, test accuracy of set and random subset."""
+    tables = []
+    for path in sorted((HERE / "results").glob("*_architectures.json")):
+        result = json.loads(path.read_text())
+        rows = [row for row in result["rows"] if row["metric"] == "accuracy"]
+        cells = {(row["network"], row["set"]): row for row in rows}
+        sets = list(dict.fromkeys(row["set"] for row in rows))
+        minutes = sum(result["seconds"].values()) / 60
+        lines = [
+            f"| [{path.stem}](experiments/results/{path.name}), {minutes:.0f} min |"
+            f" {' | '.join(sets)} | students |",
+            "| --- " * (len(sets) + 2) + "|",
+        ]
+        for network in dict.fromkeys(row["network"] for row in rows):
+            shown = " | ".join(_cell(cells.get((network, name))) for name in sets)
+            seeds = cells[network, sets[0]]["seeds"]
+            lines.append(f"| {network} | {shown} | {seeds} |")
+        tables.append("\n".join(lines))
+    return "\n\n".join(tables)
 
 
 def _line(name: str, metric: str, rows: list[dict[str, Any]]) -> str:
@@ -41,7 +67,7 @@ def _line(name: str, metric: str, rows: list[dict[str, Any]]) -> str:
     own = next((row for key, row in found.items() if key not in SETS), None)
     cells = [_cell(own), *(_cell(found.get(key)) for key in SETS)]
     return f"| [{name}](experiments/results/{name}.json) | {metric} | " + " | ".join(
-        [f"**{cells[0]}**", *cells[1:]]
+        [f"**{cells[0]}**" if own else "", *cells[1:]]
     ) + " |"  # fmt: skip
 
 
