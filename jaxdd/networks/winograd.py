@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from fractions import Fraction
 from math import prod
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
@@ -58,14 +59,17 @@ def correlate(image: Array, kernel: Array, padding: int) -> Array:
     if size == batch:
         return _correlate_block(image, positions, padding)
 
+    images, blocks = _in_blocks(image, size), batch // size
+
     def fill(index: Array, whole: Array) -> Array:
-        part = lax.dynamic_slice_in_dim(image, index * size, size)
+        part = lax.dynamic_index_in_dim(images, index, 1, keepdims=False)
         part = _correlate_block(part, positions, padding)
-        return lax.dynamic_update_slice_in_dim(whole, part, index * size, 0)
+        return lax.dynamic_update_index_in_dim(whole, part, index, 1)
 
     # Not `lax.map`, whose stacking copies the result once more.
-    whole = jnp.zeros((batch, height, width, outputs), positions.dtype)
-    return lax.fori_loop(0, batch // size, fill, alike(whole, image, positions)[0])
+    whole = jnp.zeros((size, blocks, height, width, outputs), positions.dtype)
+    whole = lax.fori_loop(0, blocks, fill, alike(whole, image, positions)[0])
+    return whole.reshape(batch, height, width, outputs)
 
 
 def kernel_gradient(image: Array, gradient: Array, padding: int) -> Array:
@@ -73,29 +77,31 @@ def kernel_gradient(image: Array, gradient: Array, padding: int) -> Array:
     batch, *sides, channels = image.shape
     outputs, tiles = gradient.shape[-1], _tiles(sides, padding)
     tile_bytes = _IN**2 * (channels + outputs) * image.dtype.itemsize
-    # Every block also reads and writes the sum [36,o,c].
+    # Every block also reads and writes the sums [36,shares,o,c].
     least = 2 * channels * outputs / (channels + outputs)
     size = _block(batch, max(_BLOCK_BYTES / tile_bytes, least) / tiles)
 
+    wholes = _in_blocks(image, size), _in_blocks(gradient, size)
+
     def part(index: int | Array) -> Array:
         image_part, gradient_part = (
-            lax.dynamic_slice_in_dim(whole, index * size, size)
-            for whole in (image, gradient)
+            lax.dynamic_index_in_dim(whole, index, 1, keepdims=False)
+            for whole in wholes
         )
         return _gradient_block(image_part, gradient_part, padding)
 
     if size == batch:
         positions = _gradient_block(image, gradient, padding)
     else:
-        zeros = jnp.zeros((_IN**2, outputs, channels), image.dtype)
+        zeros = jnp.zeros((_IN**2, _shares(batch), outputs, channels), image.dtype)
         positions = lax.fori_loop(
             0,
             batch // size,
             lambda index, total: total + part(index),
             alike(zeros, image, gradient)[0],
         )
-    positions = positions.swapaxes(1, 2).reshape(_IN, _IN, channels, outputs)
-    return _both_ways(_KERNEL.T, positions)
+    positions = positions.swapaxes(2, 3).reshape(_IN, _IN, -1, channels, outputs)
+    return jnp.sum(_both_ways(_KERNEL.T, positions), 2)
 
 
 def _pays(
@@ -128,9 +134,29 @@ def _tiles(sides: Sequence[int], padding: int) -> int:
 
 
 def _block(batch: int, wanted: float) -> int:
-    """The divisor of the batch nearest, in ratio, to so many images."""
-    divisors = [size for size in range(1, batch + 1) if batch % size == 0]
-    return min(divisors, key=lambda size: abs(math.log(size / wanted)))
+    """The divisor of the batch nearest, in ratio, to so many images a device."""
+    shares = _shares(batch)
+    sizes = range(shares, batch + 1, shares)
+    divisors = [size for size in sizes if batch % size == 0]
+    return min(divisors, key=lambda size: abs(math.log(size / shares / wanted)))
+
+
+def _shares(batch: int) -> int:
+    """Into how many parts a batch may be split over devices.
+
+    What is summed over images is summed within a share first, and sent once, at the
+    end, as the small kernel; else every block's sum would be.
+    """
+    return math.gcd(batch, jax.device_count())
+
+
+def _in_blocks(image: Array, size: int) -> Array:
+    """[n,...] as [size, blocks, ...].
+
+    A block holds images far apart, some from the share of each device over which the
+    batch may be split: neighbours would lie on one, and be sent to all.
+    """
+    return image.reshape(size, -1, *image.shape[1:])
 
 
 def _correlate_block(image: Array, positions: Array, padding: int) -> Array:
@@ -151,9 +177,12 @@ def _correlate_block(image: Array, positions: Array, padding: int) -> Array:
 
 
 def _gradient_block(image: Array, gradient: Array, padding: int) -> Array:
-    """The sum over a few images of the transformed derivative, [36,o,c]."""
-    contract = (((1,), (1,)), ((0,), (0,)))
-    tiles = _image_tiles(image, padding), _gradient_tiles(gradient)
+    """The sums over a few images of the transformed derivative, [36,shares,o,c]."""
+    contract = (((2,), (2,)), ((0, 1), (0, 1)))
+    tiles = [
+        part.reshape(_IN**2, _shares(image.shape[0]), -1, part.shape[-1])
+        for part in (_image_tiles(image, padding), _gradient_tiles(gradient))
+    ]
     return lax.dot_general(tiles[1], tiles[0], contract)
 
 

@@ -14,19 +14,18 @@ from jaxdd.run.communication import COLLECTIVES, communicated
 from jaxdd.run.mesh import make_mesh, replicate, shard_rows, split_lead, spread
 from jaxdd.training import trainer
 
-NETWORK = networks.build(NetworkSpec(width=(8, 8)), (8, 8, 3), 4)
-RECIPE = Recipe(steps=10, batch=16)
 
-
-def student(mesh):
+def student(mesh, width: tuple[int, ...] = (8, 8), side: int = 8, batch: int = 16):
     """A trainer whose batches are split over the data axis."""
+    network = networks.build(NetworkSpec(width=width), (side, side, 3), 4)
+    recipe = Recipe(steps=10, batch=batch)
     split = partial(shard_rows, mesh)
-    return trainer(array_source(RECIPE), NETWORK, RECIPE, split=split)
+    return trainer(array_source(recipe), network, recipe, split=split)
 
 
-def images(count: int = 48):
+def images(side: int = 8, count: int = 96):
     rng = np.random.default_rng(0)
-    image = rng.standard_normal((count, 8, 8, 3)).astype("f4")
+    image = rng.standard_normal((count, side, side, 3)).astype("f4")
     return jnp.asarray(image), jnp.asarray(rng.integers(0, 4, count, dtype="i4"))
 
 
@@ -56,11 +55,14 @@ def test_what_is_sent_is_found() -> None:
     assert communicated(whole.lower(rows).compile())["all-gather"] == 16 * 3 * 4
 
 
-def test_split_batches_cost_one_sum_of_the_gradient() -> None:
+@pytest.mark.parametrize("shape", [((8, 8), 8, 16), ((64, 128), 32, 64)])
+def test_split_batches_cost_one_sum_of_the_gradient(shape) -> None:
+    """The second network is wide enough for Winograd's convolutions in blocks."""
     mesh = make_mesh()
-    run = student(mesh)
+    run = student(mesh, *shape)
     state = replicate(mesh, jax.jit(run.init)(jax.random.key(0)))
-    program = jax.jit(run.step).lower(state, replicate(mesh, images())).compile()
+    data = replicate(mesh, images(shape[1]))
+    program = jax.jit(run.step).lower(state, data).compile()
     sent = communicated(program)
     parameters = tree.size_in_bytes(state.variables.params)
     assert parameters <= sent.pop("all-reduce") <= parameters + 16
