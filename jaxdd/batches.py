@@ -4,9 +4,9 @@ A batch is a pure function of a constant key and the step.
 """
 
 import dataclasses
-import math
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, reduce
+from operator import mul
 from typing import NamedTuple
 
 import jax
@@ -91,7 +91,7 @@ def array_source(recipe: Recipe) -> Source:
         weights = weights if share is None else [*weights, share]
         if not weights:
             return images, target
-        return images, Weighted(target, math.prod(weights))
+        return images, Weighted(target, reduce(mul, weights))
 
     return source
 
@@ -100,7 +100,8 @@ def altered(spec: AugmentSpec, key: Key, images: Array) -> Array:
     """Images [n,h,w,c] after one draw of the operations that `spec` switches on."""
     if augment.is_identity(spec):
         return images
-    operations = augment.build(spec, images.shape[1:])
+    _, height, width, channels = images.shape
+    operations = augment.build(spec, (height, width, channels))
     return operations.apply(operations.sample(key, images.shape[0]), images)
 
 
@@ -108,7 +109,8 @@ def mixed(
     spec: AugmentSpec, key: Key, images: Array, target: Array
 ) -> tuple[Array, Array]:
     """Images and targets [n,k] after one draw of the mixing that `spec` asks for."""
-    mix = augment.mixing(spec, images.shape[1:])
+    _, height, width, channels = images.shape
+    mix = augment.mixing(spec, (height, width, channels))
     if mix is None:
         return images, target
     drawn = mix.sample(jax.random.fold_in(key, 1), images.shape[0])

@@ -106,7 +106,7 @@ def _restarted(
             return leaf if counts else jnp.where(anew, first, leaf)
 
         before = jax.tree.map(forget, before, inner.init(params))
-        updates, after = inner.update(updates, before, params)
+        updates, after = inner.update(updates, before, params)  # pyright: ignore
         return updates, (count + 1, after)
 
     return optax.GradientTransformation(init, update)

@@ -85,7 +85,7 @@ def labelled_entries(
     if baselines and setting.targets:
         entries.append(_scratch(setting))
     for asked in protocol.networks:
-        other = other_network(asked, tuple(setting.meta.image_shape))
+        other = other_network(asked, setting.image_shape)
         entries += [_entry(setting, c, group, other) for c in contestants]
     return entries, notes
 
@@ -193,7 +193,7 @@ def _score(setting: Setting, tested: _Test) -> Task:
     def score(student: Student, seed: int, stage: str) -> Figures:
         del seed, stage
         logits = tested.logits(student.variables)
-        last = accuracy(logits, label)
+        last = accuracy(logits, setting.test.label)
         figures = {"accuracy": last}
         if student.checked:
             figures["accuracy_best"] = max(last, _best(student))
@@ -213,7 +213,7 @@ def _best(student: Student) -> float:
 def _network(setting: Setting, spec: NetworkSpec | None = None) -> Network:
     meta = setting.meta
     spec = meta.protocol.network if spec is None else spec
-    return student_network(spec, tuple(meta.image_shape), meta.num_classes)
+    return student_network(spec, setting.image_shape, meta.num_classes)
 
 
 def _scratch(setting: Setting) -> Entry:

@@ -48,6 +48,12 @@ class Setting(NamedTuple):
         return None if self.size % classes else self.size // classes
 
     @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(h, w, c) of the set and of the real images."""
+        height, width, channels = self.meta.image_shape
+        return height, width, channels
+
+    @property
     def labelled(self) -> bool:
         """Whether both real splits have labels."""
         return bool(self.train and self.train.num_classes and self.test.num_classes)

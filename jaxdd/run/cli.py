@@ -204,6 +204,7 @@ def _act(config: Options, arguments: Sequence[str]) -> int:
         from jaxdd.run import verify
 
         return 0 if verify.verify(config.verify, config) else 1
+    assert isinstance(config, RunConfig | JudgeConfig)
     from jaxdd.run import distributed, environment, supervise, workdir
 
     command = environment.spelled(arguments)
@@ -216,7 +217,6 @@ def _act(config: Options, arguments: Sequence[str]) -> int:
         supervise.meet(how)
     if isinstance(config, JudgeConfig):
         return judge.act(config, command)
-    assert isinstance(config, RunConfig)
     if config.dry_run:
         from jaxdd.run import dry_run
 

@@ -56,6 +56,8 @@ def parse(arguments: Sequence[str]) -> JudgeConfig:
         default=JudgeConfig(set=path, data=data, evaluate=evaluate),
         description="Judges a distilled set that is there already, or exports it.",
     )
+    if config.dry_run:
+        raise InputError("--dry-run estimates runs of a method, and --set has none")
     if config.students < 1:
         raise InputError(f"students={config.students}: must be at least 1")
     return config
