@@ -5,11 +5,11 @@ papers that each follows are named in its row. `named` fits one to a data set.
 """
 
 import dataclasses
-import difflib
 
 from jaxdd import networks
 from jaxdd.augment import NAMED as AUGMENTATIONS
 from jaxdd.base import InputError
+from jaxdd.names import nearest
 from jaxdd.records import (
     AugmentSpec,
     NetworkSpec,
@@ -203,8 +203,7 @@ def known(name: str) -> Protocol:
       InputError: an unknown name; the message offers the nearest.
     """
     if name not in PROTOCOLS:
-        near = difflib.get_close_matches(name, PROTOCOLS, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
+        hint = nearest(name, PROTOCOLS)
         raise InputError(
             f"protocol={name!r} is unknown.{hint} Known: {', '.join(PROTOCOLS)}"
         )

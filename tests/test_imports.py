@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "jaxdd"
 LAYERS = (
     {"records", "whiten"},
     {"base"},
-    {"tree", "rng", "losses", "optimisers", "files", "foreign"},
+    {"names", "tree", "rng", "losses", "optimisers", "files", "foreign"},
     {"unroll", "kernels", "networks", "augment", "select"},
     {"batches"},
     {"portions"},

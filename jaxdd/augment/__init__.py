@@ -4,8 +4,6 @@ An `Augment` draws parameters and applies them, so that the same parameters can 
 two batches (siamese use). Each family of operations is one module of this package.
 """
 
-import difflib
-
 from jaxdd.augment import dc, dsa, frepo
 from jaxdd.augment.blur import gaussian_blur
 from jaxdd.augment.catalogue import NAMED, named
@@ -16,6 +14,7 @@ from jaxdd.augment.noise import additive_noise
 from jaxdd.augment.policy import chain
 from jaxdd.augment.views import apply_view
 from jaxdd.base import Augment, InputError
+from jaxdd.names import nearest
 from jaxdd.records import AugmentSpec
 
 __all__ = [
@@ -109,8 +108,7 @@ def _check_policy(spec: AugmentSpec) -> None:
     """Refuses unknown policies, and settings of the chain beside one."""
     if spec.policy not in _POLICIES:
         known = ("chain", *_POLICIES)
-        near = difflib.get_close_matches(str(spec.policy), known, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
+        hint = nearest(spec.policy, known)
         raise InputError(
             f"augment.policy={spec.policy!r} is unknown.{hint} Known: "
             f"{', '.join(known)}"

@@ -1,8 +1,7 @@
 """Augmentations of published methods by name."""
 
-import difflib
-
 from jaxdd.base import InputError
+from jaxdd.names import nearest
 from jaxdd.records import AugmentSpec
 
 __all__ = ["NAMED", "named"]
@@ -40,8 +39,7 @@ def named(name: str) -> AugmentSpec:
       InputError: there is none of that name; the message suggests the nearest.
     """
     if name not in NAMED:
-        near = difflib.get_close_matches(name, NAMED, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
+        hint = nearest(name, NAMED)
         raise InputError(
             f"augment={name!r} is unknown.{hint} Known: {', '.join(NAMED)}"
         )

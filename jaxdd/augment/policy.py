@@ -1,12 +1,12 @@
 """How operations are combined: one after the other, or one of several at random."""
 
-import difflib
 from collections.abc import Mapping
 
 import jax
 import jax.numpy as jnp
 
 from jaxdd.base import Array, Augment, InputError, Key, PyTree
+from jaxdd.names import nearest
 
 __all__ = ["chain", "named_operations", "one_of", "one_of_each"]
 
@@ -83,8 +83,7 @@ def named_operations(
     names = strategy.split("_")
     for name in names:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
+            hint = nearest(name, known)
             raise InputError(
                 f"augment.strategy={strategy!r}: policy {policy!r} has no operation "
                 f"{name!r}.{hint} It has {', '.join(known)}, joined by '_'"

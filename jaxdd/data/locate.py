@@ -1,6 +1,5 @@
 """Finds where a data set lies, and in which of its forms; downloads it if need be."""
 
-import difflib
 import fnmatch
 import os
 from functools import partial
@@ -12,6 +11,7 @@ from jaxdd.data import digits, folders, npz, parquet
 from jaxdd.data.archive import holds_images, holds_parquet, is_archive
 from jaxdd.data.catalogue import SOURCES
 from jaxdd.data.source import Form, Progress, Source
+from jaxdd.names import nearest
 from jaxdd.records import DataSpec
 
 __all__ = ["Found", "known_names", "locate"]
@@ -79,8 +79,7 @@ def _check_name(name: str) -> None:
     known = known_names()
     if name in known:
         return
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
+    hint = nearest(name, known, cutoff=0.4)
     raise InputError(
         f"data.name {name!r} is unknown.{hint} Known: {', '.join(known)}. For images of"
         " your own give --data.dir FOLDER alone"

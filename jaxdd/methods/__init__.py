@@ -4,11 +4,11 @@ Adding `methods/x.py` with a `METHOD` is all it takes: the command line and the
 contract tests list this folder.
 """
 
-import difflib
 import importlib
 import pkgutil
 
 from jaxdd.base import InputError, Method
+from jaxdd.names import nearest
 
 __all__ = ["get", "names"]
 
@@ -30,7 +30,6 @@ def get(name: str) -> Method:
     """
     known = names()
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
+        hint = nearest(name, known)
         raise InputError(f"method={name!r} is unknown.{hint} Known: {', '.join(known)}")
     return importlib.import_module(f"{__name__}.{name}").METHOD

@@ -6,11 +6,11 @@ the tables know a network; weights are drawn by PyTorch's defaults throughout.
 """
 
 import dataclasses
-import difflib
 from collections.abc import Sequence
 from typing import Any
 
 from jaxdd.base import InputError
+from jaxdd.names import nearest
 from jaxdd.networks.convnet import first_padding
 from jaxdd.networks.families import FAMILIES
 from jaxdd.records import NetworkSpec
@@ -98,9 +98,8 @@ def check_name(argument: str, value: str, choices: Sequence[str]) -> None:
     """
     if value in choices:
         return
-    near = difflib.get_close_matches(str(value), choices, 1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise InputError(f"{argument}: {value!r} is not one of {', '.join(choices)}{hint}")
+    hint = nearest(value, choices)
+    raise InputError(f"{argument}: {value!r} is not one of {', '.join(choices)}.{hint}")
 
 
 def _depth(image_shape: tuple[int, int, int]) -> int:

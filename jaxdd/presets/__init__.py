@@ -4,10 +4,10 @@ Each file has `PRESETS` (name to `Preset`) and `DEFAULT`; its docstring gives th
 command, the expected figures and their status.
 """
 
-import difflib
 import importlib
 
 from jaxdd.base import InputError
+from jaxdd.names import nearest
 from jaxdd.records import Preset
 
 __all__ = ["default", "get", "pick"]
@@ -38,8 +38,7 @@ def pick(method: str, name: str) -> Preset:
     """
     known = get(method)
     if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
+        hint = nearest(name, known)
         raise InputError(
             f"preset={name!r} is unknown for method {method!r}.{hint} "
             f"Known: {', '.join(sorted(known)) or 'none'}"

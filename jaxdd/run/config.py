@@ -6,7 +6,6 @@ Nothing here parses a command line (`jaxdd.run.cli` does, with tyro).
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 from jaxdd import augment
 from jaxdd.base import InputError
+from jaxdd.names import nearest
 from jaxdd.records import AugmentSpec, DataSpec, Preset, Protocol, digest, to_dict
 
 __all__ = [
@@ -270,8 +270,7 @@ def _fields(record: Any) -> dict[str, Any]:
 def _set(record: Any, path: list[str], value: Any, name: str) -> Any:
     known = _fields(record) if dataclasses.is_dataclass(record) else {}
     if path[0] not in known:
-        near = difflib.get_close_matches(path[0], known, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
+        hint = nearest(path[0], known)
         raise InputError(
             f"there is no setting {name!r}.{hint} {type(record).__name__} has"
             f" {', '.join(known) or 'no settings'}"

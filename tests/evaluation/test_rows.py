@@ -51,7 +51,7 @@ def test_other_networks_get_every_row() -> None:
 
 @pytest.mark.parametrize(
     ("asked", "named"),
-    [("mlpp", "did you mean 'mlp'"), ("vgg11", "vgg11"), ("mlp:0", "at least 1")],
+    [("mlpp", "Did you mean 'mlp'"), ("vgg11", "vgg11"), ("mlp:0", "at least 1")],
 )
 def test_networks_that_cannot_be_are_refused(asked: str, named: str) -> None:
     data = standard_dataset()
