@@ -54,9 +54,9 @@ RUNS = {
     "random_cifar10_ipc50": _random("cifar10", 50, 2),
     "random_mnist_ipc1": _random("mnist", 1, 4),
     "random_mnist_ipc10": _random("mnist", 10, 2),
-    "random_mnist_ipc50": _random("mnist", 50, 2),
+    "random_mnist_ipc50": _random("mnist", 50, 1),
     "dm_cifar10_architectures": (
-        "--method dm --preset cifar10_cpu --seeds 3"
+        "--method dm --preset cifar10_cpu --seeds 3 --data.test-limit 2000"
         " --networks convnet mlp lenet alexnet vgg11:1 resnet18:1 vit:1"
     ),
 }
