@@ -104,9 +104,9 @@ def class_means(
 ) -> Array:
     """Weighted mean of a per-image statistic in every class, chunk by chunk.
 
-    The chunks run through the flattened classes, so a chunk may span several. Under
-    reverse-mode differentiation only the images are kept, and each chunk is forwarded
-    again when its gradient is due: exact, one more forward pass, memory O(chunk).
+    A chunk takes images from all over the classes. Under reverse-mode differentiation
+    only the images are kept, and each chunk is forwarded again when its gradient is
+    due: exact, one more forward pass, memory O(chunk).
 
     Args:
       statistic: [n,h,w,c] -> [n,d], each row from its own image (or chunk is None).
@@ -118,12 +118,13 @@ def class_means(
       [k,d], at least float32.
     """
     classes, count = image.shape[:2]
-    flat = image.reshape(classes * count, *image.shape[2:])
+    # The images of a class may be split over devices, and stay where they are only if
+    # the axis along which they are comes first.
+    flat = image.swapaxes(0, 1).reshape(count * classes, *image.shape[2:])
     share = weight / jnp.sum(weight, axis=1, keepdims=True)
-    # Row i of `shares` holds image i's share in the mean of each class [k*n,k].
-    shares = (share[..., None] * jnp.eye(classes, dtype=share.dtype)[:, None]).reshape(
-        classes * count, classes
-    )
+    # Row i of `shares` holds image i's share in the mean of each class [n*k,k].
+    shares = share.T[..., None] * jnp.eye(classes, dtype=share.dtype)[None]
+    shares = shares.reshape(count * classes, classes)
 
     def part(rows: Array, rows_shares: Array) -> Array:
         features = statistic(rows)
@@ -137,6 +138,7 @@ def class_means(
 
     if chunk is None or chunk >= len(flat):
         return part(flat, shares)
+    chunk = _fitting(len(flat), chunk)
     # Padding repeats an image, on which any statistic is finite, with share 0.
     blocks = _blocks(flat, chunk, "edge"), _blocks(shares, chunk, "constant")
     shape = jax.eval_shape(part, *(b[0] for b in blocks))
@@ -166,11 +168,25 @@ def _siamese(
     return jax.lax.map(one, (jax.random.split(key, real.shape[0]), real, fake))
 
 
+def _fitting(count: int, chunk: int) -> int:
+    """A chunk that leaves no rest, if there is one not much smaller than asked for.
+
+    Padding moves rows that are split over devices.
+    """
+    fitting = [
+        size for size in range(chunk // 2, chunk + 1) if size and not count % size
+    ]
+    return max(fitting, default=chunk)
+
+
 def _blocks(rows: Array, chunk: int, mode: Literal["edge", "constant"]) -> Array:
-    """Rows [n,...] as [blocks,chunk,...], the last block padded."""
+    """Rows [n,...] as [blocks,chunk,...], padded; a block's rows lie far apart.
+
+    Where rows are split over devices, every device has its share of each block.
+    """
     missing = -len(rows) % chunk
     padded = jnp.pad(rows, ((0, missing),) + ((0, 0),) * (rows.ndim - 1), mode)
-    return padded.reshape(-1, chunk, *rows.shape[1:])
+    return padded.reshape(chunk, -1, *rows.shape[1:]).swapaxes(0, 1)
 
 
 def _without_padding(image: Array, weight: Array) -> tuple[Array, Array]:

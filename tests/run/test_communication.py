@@ -9,6 +9,7 @@ import pytest
 
 from jaxdd import networks, tree
 from jaxdd.batches import array_source
+from jaxdd.objectives.moments import class_means
 from jaxdd.records import NetworkSpec, Recipe
 from jaxdd.run.communication import COLLECTIVES, communicated
 from jaxdd.run.mesh import make_mesh, replicate, shard_rows, split_lead, spread
@@ -94,4 +95,21 @@ def test_students_that_share_devices_send_gradients_only() -> None:
     sent = communicated(program)
     parameters = tree.size_in_bytes(states.variables.params) // 2
     assert parameters <= sent.pop("all-reduce") <= parameters + 16
+    assert not any(sent.values()), sent
+
+
+@pytest.mark.parametrize("chunk", [None, 24])
+def test_class_means_of_split_images_send_means_only(chunk: int | None) -> None:
+    mesh, classes, width = make_mesh(), 4, 3 * 8 * 8
+    image = replicate(mesh, jnp.zeros((classes, 16, 8, 8, 3)))
+
+    def means(image):
+        image = shard_rows(mesh, image, axis=1)
+        weight = jnp.ones(image.shape[:2])
+        return class_means(
+            lambda x: jnp.tanh(x).reshape(len(x), -1), image, weight, chunk
+        )
+
+    sent = communicated(jax.jit(means).lower(image).compile())
+    assert sent.pop("all-reduce") == classes * width * 4
     assert not any(sent.values()), sent
