@@ -147,7 +147,11 @@ def _shares(batch: int) -> int:
     What is summed over images is summed within a share first, and sent once, at the
     end, as the small kernel; else every block's sum would be.
     """
-    return math.gcd(batch, jax.device_count())
+    around = jax.sharding.get_abstract_mesh()
+    if around.empty:
+        return math.gcd(batch, jax.device_count())
+    # Inside `shard_map`: each device has all of the batch along the axes it maps over.
+    return math.gcd(batch, prod(around.shape[name] for name in around.auto_axes))
 
 
 def _in_blocks(image: Array, size: int) -> Array:

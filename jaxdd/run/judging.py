@@ -99,6 +99,11 @@ def student_group(config: LoopConfig, students: int) -> Group:
         raise InputError(
             f"run.student_devices={config.student_devices}: there are {there}; 0 = all"
         )
+    if jax.process_count() > 1 and config.student_devices not in (0, there):
+        raise InputError(
+            f"run.student_devices={config.student_devices}: a run of several processes"
+            f" uses all {there} devices; leave it at 0"
+        )
     if config.together < 0:
         raise InputError(f"run.together={config.together}: must be >= 0; 0 = as fits")
     count = config.student_devices or there

@@ -13,7 +13,7 @@ from tests.run.kill import metrics_rows
 from tests.run.processes import Ended, command, ends, free_port, start
 
 OPTIONS = (
-    "--method dm --smoke --run.no-progress --run.devices 0 --run.steps 60"
+    "--method dm --smoke --students 2 --run.no-progress --run.devices 0 --run.steps 60"
     " --run.chunk 3 --run.save-every 6 --distributed.timeout 60"
 )
 
