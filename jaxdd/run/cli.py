@@ -197,7 +197,8 @@ def _act(config: Options, arguments: Sequence[str]) -> int:
     if config.list:
         console.show_methods()
         return 0
-    mesh.device_per_core()
+    if config.seeds > 1 or config.students > 1 or not config.method:
+        mesh.device_per_core()
     if not config.dry_run:
         mesh.compile_cache(cache_folder(config) / "programs")
     if config.verify is not None:
