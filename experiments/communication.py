@@ -1,6 +1,6 @@
 """Bytes that each training step sends between devices, read from compiled programs.
 
-python experiments/communication.py            # or: make communication
+python experiments/communication.py
 
 Compiles for eight devices (fake ones on a CPU) and runs no step; the images are noise
 of CIFAR-10's shape, since only shapes matter. Writes results/communication.jsonl and

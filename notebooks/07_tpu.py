@@ -129,7 +129,7 @@ losses = []
 for _ in range(recipe.steps):
     states, metrics = step(states, data)
     losses.append(np.asarray(metrics["loss"]))
-figures.curves([{"loss": row} for row in np.stack(losses, 1)], title="Students, one a device")
+figures.curves([{"loss": row} for row in np.stack(losses, 1)], title="Eight students")
 
 # %% [markdown]
 # ## What is sent
