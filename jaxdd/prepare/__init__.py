@@ -131,7 +131,7 @@ def _trained(
     like = jax.eval_shape(lambda: (body.init(jax.random.key(0)), jnp.float32(0)))
     key = asset_key(corpus, teacher)
     found = find_tree(cache, key, like)
-    if together.everywhere(found is not None):
+    if together.everywhere(found is not None) and found is not None:
         return found
     made = build()  # in all processes, for they train together
     return together.in_turn(lambda: cached_tree(cache, key, like, lambda: made))

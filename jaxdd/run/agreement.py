@@ -47,7 +47,7 @@ def barrier(name: str) -> None:
 
 def everywhere(flag: bool) -> bool:
     """Whether the flag is true in every process."""
-    return bool(_gathered(np.int32(flag)).all())
+    return bool(_gathered(np.array(flag, np.int32)).all())
 
 
 def agreed(stop: bool, due: bool) -> tuple[bool, bool]:

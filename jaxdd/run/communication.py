@@ -43,7 +43,7 @@ def communicated(compiled: Any) -> dict[str, int]:
       Bytes by the name of each collective; 0 where the program has none.
     """
     text = compiled if isinstance(compiled, str) else compiled.as_text()
-    total = dict.fromkeys(COLLECTIVES, 0)
+    total: dict[str, int] = {name: 0 for name in COLLECTIVES}
     for call in _CALL.finditer(text):
         if call["half"] != "-start":
             total[call["kind"]] += _bytes(call["result"])

@@ -85,8 +85,9 @@ class Loop:
         self._seconds = seconds_between_saves
         self._hooks = tuple(hooks)
         self._progress = progress
-        logs = workdir is not None and agreement.is_first()
-        self._log = MetricsLog(workdir / "metrics.jsonl") if logs else None
+        self._log = None
+        if workdir is not None and agreement.is_first():
+            self._log = MetricsLog(workdir / "metrics.jsonl")
         self._programs: dict[Any, Callable] = {}
 
     def __call__(

@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import jax
 
@@ -87,7 +88,7 @@ def _start(arguments: Sequence[str], rank_file: Path) -> tuple[subprocess.Popen,
     return process, outer
 
 
-def _pass_on(process: subprocess.Popen) -> dict[int, object]:
+def _pass_on(process: subprocess.Popen) -> dict[int, Any]:
     """Sends SIGINT and SIGTERM to the child; returns the handlers there were."""
 
     def forward(number: int, frame: object) -> None:
