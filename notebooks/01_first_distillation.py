@@ -98,7 +98,7 @@ for _ in range(5 if SHORT else 100):
     state, metrics = step(state)
     losses.append(float(metrics["loss"]))
 
-figures.curves([np.array(losses)], "loss")
+figures.curves([{"loss": np.array(losses)}])
 
 # %% [markdown]
 # `distiller.gradient` gives the gradient before the optimiser, for those who study it.
