@@ -69,7 +69,9 @@ class Setting(NamedTuple):
         others = [corpus for target in self.targets for corpus in target]
         real = (self.train, self.test, *others)
         data = [corpus.hash if corpus else "" for corpus in real]
-        settings = digest(self.meta.protocol, self.meta.method, self.meta.label_kind)
+        # Which other networks are asked for changes nothing about those that are done.
+        protocol = dataclasses.replace(self.meta.protocol, networks=())
+        settings = digest(protocol, self.meta.method, self.meta.label_kind)
         return files.sha256(settings, *data, *map(np.asarray, arrays))[:16]
 
 

@@ -49,6 +49,16 @@ def test_other_networks_get_every_row() -> None:
     assert accuracy["network"] == "mlp"
 
 
+def test_another_network_trains_only_itself() -> None:
+    data, store, drive = standard_dataset(), {}, Recorder()
+    small = labelled_set(data, protocol=protocol(train=SHORT))
+    evaluate([small], data, seeds=[0], store=store)
+    more = labelled_set(data, protocol=protocol(train=SHORT, networks=("mlp",)))
+    evaluate([more], data, seeds=[0], store=store, drive=drive)
+    assert all("/mlp/" in stage for stage in drive.calls)
+    assert len(drive.calls) == 2
+
+
 @pytest.mark.parametrize(
     ("asked", "named"),
     [("mlpp", "Did you mean 'mlp'"), ("vgg11", "vgg11"), ("mlp:0", "at least 1")],
