@@ -120,7 +120,7 @@ run = trainer(array_source(recipe), network, recipe)
 students = mesh.make_mesh(seed=jax.device_count())
 keys = jax.random.split(jax.random.key(0), jax.device_count())
 
-images = jnp.asarray(train[0][:512], jnp.float32) / 16 - 0.5
+images = jnp.asarray(train[0][:512], jnp.float32) / 255 - 0.5
 data = mesh.replicate(students, (images, jnp.asarray(train[1][:512])))
 states = mesh.split_lead(students, jax.jit(jax.vmap(run.init))(keys))
 step = jax.jit(mesh.spread(students, "map", run.step, shared=True))
