@@ -23,6 +23,7 @@ from jaxdd.records import (
 from jaxdd.run import choose, dry_run, html, pipeline, plan, verify, workdir
 from jaxdd.run.config import LoopConfig, RunConfig, from_preset
 from jaxdd.run.loop import Loop
+from jaxdd.run.mesh import mesh_of
 from jaxdd.run.metrics import read_metrics
 from tests.helpers import toy_images
 
@@ -125,7 +126,7 @@ def test_other_data_is_refused(finished: RunConfig) -> None:
 
 def test_stages_one_by_one_equal_all_at_once(finished, dataset, tmp_path) -> None:
     config = configuration(tmp_path)
-    for stage, rows in (("prepare", 0), ("distill", 0), ("evaluate", 3)):
+    for stage, rows in (("prepare", 0), ("distill", 0), ("evaluate", 6)):
         part = dataclasses.replace(config, stage=stage)
         assert len(pipeline.run(part, dataset=dataset).rows) == rows
     one = artefact.load(folder_of(finished) / "set")
@@ -232,7 +233,12 @@ def test_many_devices_make_the_same_set(finished, dataset, tmp_path: Path) -> No
 
 
 def test_a_teacher_is_trained_on_all_devices(tmp_path, dataset, monkeypatch) -> None:
-    ends = []
+    ends, meshes = [], []
+
+    class Watched(Loop):
+        def __call__(self, step, state, num_steps, data, *, stage):
+            meshes.append(mesh_of(data))
+            return super().__call__(step, state, num_steps, data, stage=stage)
 
     def train(need, data, *, drive, shard, **others):
         def step(state, rows):
@@ -245,9 +251,10 @@ def test_a_teacher_is_trained_on_all_devices(tmp_path, dataset, monkeypatch) -> 
     loop = dataclasses.replace(configuration(tmp_path).run, devices=8)
     config = configuration(tmp_path, "krr_ssl", ipc=None, size=4, run=loop)
     made = plan.make_plan(config, dataset)
-    pipeline.assets_of(made, Loop(progress=False), None, lambda line: None)
+    pipeline.assets_of(made, Watched(progress=False), None, lambda line: None)
     assert float(ends[0]) == 32
-    assert len(ends[0].sharding.device_set) == 8
+    assert meshes[0].size == 8
+    assert len(ends[0].sharding.device_set) == 1  # whoever asked knows of no mesh
 
 
 def test_verify_agrees_and_notices(finished, monkeypatch, dataset, capsys) -> None:
