@@ -119,26 +119,8 @@ class Protocol:
 
     name: str = "plain"
     network: NetworkSpec = NetworkSpec()
-    networks: tuple[str, ...] = ()
-    """Other architectures by name (`jaxdd.networks.NAMED`), each trained on every row
-    as well; resnet18:1 only with the first seed. Sets with class labels only."""
     train: Recipe = Recipe()
     """Training of a fresh student on the set."""
-    own_rate: bool = False
-    """Train at the learning rate that the set brings, where it has one."""
-    check_every: int = 0
-    """Epochs (steps, if the recipe counts those) between tests during training, which
-    give `accuracy_best`; 0 = only the last step is tested."""
-    report: Literal["last", "best"] = "last"
-    """Which accuracy the protocol publishes; both are in the report."""
-    learning_rates: tuple[float, ...] = ()
-    """The random row, and a set without a rate of its own where `own_rate` asks for
-    one, takes the best of these by test accuracy."""
-    ranking: bool = False
-    """Also the scores of DD-Ranking: LRS, ARS and what they are made of."""
-    full_train: Recipe = Recipe(steps=0)
-    """Training on the whole training set (row `full`) for sets with class labels; 0
-    steps and epochs leave it out."""
     probe: Recipe = Recipe(
         steps=500, batch=512, optimiser=OptimiserSpec("sgd", 0.2, schedule="cosine")
     )
@@ -163,6 +145,24 @@ class Protocol:
     target_train_limit: int | None = None
     """Seeded, class-balanced subset of each target's training images."""
     target_test_limit: int | None = None
+    networks: tuple[str, ...] = ()
+    """Other architectures by name (`jaxdd.networks.NAMED`), each trained on every row
+    as well; resnet18:1 only with the first seed. Sets with class labels only."""
+    own_rate: bool = False
+    """Train at the learning rate that the set brings, where it has one."""
+    check_every: int = 0
+    """Epochs (steps, if the recipe counts those) between tests during training, which
+    give `accuracy_best`; 0 = only the last step is tested."""
+    report: Literal["last", "best"] = "last"
+    """Which accuracy the protocol publishes; both are in the report."""
+    learning_rates: tuple[float, ...] = ()
+    """The random row, and a set without a rate of its own where `own_rate` asks for
+    one, takes the best of these by test accuracy."""
+    ranking: bool = False
+    """Also the scores of DD-Ranking: LRS, ARS and what they are made of."""
+    full_train: Recipe = Recipe(steps=0)
+    """Training on the whole training set (row `full`) for sets with class labels; 0
+    steps and epochs leave it out."""
 
 
 @dataclass(frozen=True)
