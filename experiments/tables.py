@@ -49,8 +49,9 @@ def _architectures() -> str:
         cells = {(row["network"], row["set"]): row for row in rows}
         sets = list(dict.fromkeys(row["set"] for row in rows))
         minutes = sum(result["seconds"].values()) / 60
+        time = f", {minutes:.0f} min" if minutes >= 1 else ""  # else it was resumed
         lines = [
-            f"| [{path.stem}](experiments/results/{path.name}), {minutes:.0f} min |"
+            f"| [{path.stem}](experiments/results/{path.name}){time} |"
             f" {' | '.join(sets)} | students |",
             "| --- " * (len(sets) + 2) + "|",
         ]
