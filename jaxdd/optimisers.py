@@ -105,8 +105,9 @@ def _restarted(
             counts = jnp.issubdtype(leaf.dtype, jnp.integer)
             return leaf if counts else jnp.where(anew, first, leaf)
 
+        assert params is not None, "sgd's weight decay needs the parameters"
         before = jax.tree.map(forget, before, inner.init(params))
-        updates, after = inner.update(updates, before, params)  # pyright: ignore
+        updates, after = inner.update(updates, before, params)
         return updates, (count + 1, after)
 
     return optax.GradientTransformation(init, update)
