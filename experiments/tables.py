@@ -77,6 +77,8 @@ def _cell(row: dict[str, Any] | None) -> str:
         return ""
     if row["metric"] == "representation_mse":
         return f"{row['mean']:.3f} ± {row['std']:.3f}"
+    if row["seeds"] == 1:
+        return f"{100 * row['mean']:.1f} %"
     return f"{100 * row['mean']:.1f} ± {100 * row['std']:.1f} %"
 
 

@@ -144,7 +144,7 @@ PRESETS: dict[str, Preset] = {
         ),
         source="a small version of the paper's recipe; the learning rate is that for"
         " ten images per class and few steps",
-        hours="a few minutes; a table across architectures an hour",
+        hours="minutes; a table across architectures about an hour (estimate)",
         hardware="2 CPU cores",
     ),
     "cifar10_paper": _paper(
