@@ -57,7 +57,7 @@ RUNS = {
     "random_mnist_ipc50": _random("mnist", 50, 1),
     "dm_cifar10_architectures": (
         "--method dm --preset cifar10_cpu --seeds 3 --data.test-limit 2000"
-        " --networks mlp lenet vgg11:1"
+        " --networks mlp lenet vgg11:1 resnet18:1 alexnet vit:1"
     ),
 }
 HELD_OUT = (
