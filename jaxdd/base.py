@@ -35,6 +35,7 @@ __all__ = [
     "Distilled",
     "Distiller",
     "Drive",
+    "ExpertsAsset",
     "Feed",
     "InputError",
     "Key",
@@ -49,6 +50,8 @@ __all__ = [
     "PerClass",
     "Pool",
     "PyTree",
+    "Segment",
+    "Segments",
     "State",
     "Synthetic",
     "Task",
@@ -123,6 +126,20 @@ class Batch(NamedTuple):
     weight: Array  # [n]: 0 for padding; statistics divide by its sum
     view: Array | tuple = ()  # int [n]: which enumerated view, when the feed has views
     extra: PyTree = ()
+    step: Array | tuple = ()  # int32 []: the number of the step, for schedules
+
+
+class Segment(NamedTuple):
+    """Pieces of experts' trajectories, `Batch.extra` of a `Segments` feed.
+
+    Parameters are flat vectors [p], `jax.flatten_util.ravel_pytree` of a network's. The
+    leading axis of `meta_batch` pieces is gone where an objective gets one of them.
+    """
+
+    start: Array  # float32 [n,p], where the student starts
+    target: Array  # float32 [n,t,p], the snapshots it is to reach
+    epoch: Array  # int32 [n], the expert's epoch at the start
+    expert: Array  # int32 [n]
 
 
 class Synthetic(NamedTuple):
@@ -162,6 +179,17 @@ class TeacherAsset(NamedTuple):
 
     variables: Variables
     table: Array | tuple = ()
+
+
+class ExpertsAsset(NamedTuple):
+    """Trajectories of experts, `assets["experts"]`; parameters are flat vectors [p].
+
+    `snapshots` is () where all of them would not fit their budget on the device: then
+    the runner reads the pieces that a step needs from the store.
+    """
+
+    last: Array  # float32 [e,p], at the end of the training
+    snapshots: Array | tuple = ()  # float32 [e,epochs+1,p], from the initial weights on
 
 
 class Distilled(NamedTuple):
@@ -205,7 +233,27 @@ class Nothing:
     """The step consumes no data (one-shot methods)."""
 
 
-Feed = Uniform | PerClass | Nothing
+@dataclasses.dataclass(frozen=True)
+class Segments:
+    """`meta_batch` pieces of experts' trajectories a step, in `Batch.extra`.
+
+    Experts come in a new shuffled order every round. The piece starts at an epoch
+    uniform in [first, last), its target is the snapshot `epochs` later, or with `every`
+    each of the `epochs` snapshots up to it. `last` is reached from `ramp_from` on a
+    line of `ramp_steps` steps, rounded down; 0 steps: it holds throughout.
+    """
+
+    epochs: int
+    last: int
+    first: int = 0
+    ramp_from: int = 0
+    ramp_steps: int = 0
+    every: bool = False
+    meta_batch: int = 1
+    name: str = "experts"
+
+
+Feed = Uniform | PerClass | Segments | Nothing
 
 
 # Contracts -------------------------------------------------------------------------
@@ -303,12 +351,14 @@ class Decoder(NamedTuple):
 
     `decode(params, assets, key, rows=None)` returns the whole set, or the given rows.
     `project` maps parameters back to what is allowed; `floats` counts stored numbers.
+    `export`, where it differs from `decode`, makes the finished set.
     """
 
     init: Callable[[Key, Corpus, Assets], PyTree]
     decode: Callable[..., Synthetic]
     project: Callable[[PyTree], PyTree]
     floats: Callable[[PyTree], int]
+    export: Callable[[PyTree, Assets, Key], Synthetic] | None = None
 
 
 class Pool(NamedTuple):

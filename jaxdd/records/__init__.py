@@ -16,6 +16,8 @@ from jaxdd.records.recipes import (
 from jaxdd.records.subjects import (
     DataSpec,
     Expected,
+    Experts,
+    ExpertsNeed,
     Meta,
     Need,
     Preset,
@@ -28,6 +30,8 @@ __all__ = [
     "AugmentSpec",
     "DataSpec",
     "Expected",
+    "Experts",
+    "ExpertsNeed",
     "Meta",
     "Need",
     "NetworkSpec",

@@ -11,6 +11,8 @@ from jaxdd.records.recipes import NetworkSpec, OptimiserSpec, Recipe, Views
 __all__ = [
     "DataSpec",
     "Expected",
+    "Experts",
+    "ExpertsNeed",
     "Meta",
     "Need",
     "Preset",
@@ -73,7 +75,34 @@ class TeacherNeed:
     name: str = "teacher"
 
 
-Need = TeacherNeed
+@dataclass(frozen=True)
+class Experts:
+    """Networks trained on the real data, whose parameters are kept along the way."""
+
+    network: NetworkSpec = NetworkSpec()
+    """Without batch norm: only parameters are kept."""
+    recipe: Recipe = Recipe(
+        batch=256, optimiser=OptimiserSpec("sgd", 0.01, momentum=0.0)
+    )
+    """Of one network; its `steps` and `epochs` are ignored."""
+    epochs: int = 50
+    """Snapshots are kept before the first epoch and after each."""
+    count: int = 100
+    kind: Literal["plain", "flat", "smooth"] = "plain"
+    """flat: sharpness-aware steps (FTD); smooth: a damped loss in early epochs and a
+    gradient penalty (AST)."""
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class ExpertsNeed:
+    """A method needs `assets["experts"]`: trajectories of these networks."""
+
+    experts: Experts
+    name: str = "experts"
+
+
+Need = TeacherNeed | ExpertsNeed
 
 
 @dataclass(frozen=True)
