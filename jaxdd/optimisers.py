@@ -13,7 +13,14 @@ import optax
 from jaxdd.base import Array, InputError, PyTree
 from jaxdd.records import OptimiserSpec
 
-__all__ = ["build", "clip_leaves", "scale_by_clipped_trust", "schedule"]
+__all__ = [
+    "build",
+    "by_part",
+    "clip_leaves",
+    "gated",
+    "scale_by_clipped_trust",
+    "schedule",
+]
 
 _NOT_NEGATIVE = (
     "learning_rate",
@@ -51,6 +58,58 @@ def build(spec: OptimiserSpec, num_steps: int) -> optax.GradientTransformation:
     if spec.schedule == "step" and spec.restart:
         return _restarted(chain, _boundaries(spec, num_steps))
     return chain
+
+
+def by_part(
+    parts: dict[str, optax.GradientTransformation],
+) -> optax.GradientTransformation:
+    """An optimiser of its own for each entry of a dict of parameters.
+
+    Args:
+      parts: by the entry's name, such as image, target and hyper; entries that the
+        parameters lack are not used.
+
+    Raises:
+      KeyError: on `init`, the parameters have an entry without an optimiser.
+    """
+
+    def labels(params: dict[str, PyTree]) -> dict[str, PyTree]:
+        for name in params:
+            parts[name]
+        return {n: jax.tree.map(lambda _, n=n: n, part) for n, part in params.items()}
+
+    return optax.partition(parts, labels)
+
+
+def gated(
+    inner: optax.GradientTransformation, threshold: float
+) -> optax.GradientTransformationExtraArgs:
+    """Leaves parameters and optimiser as they are where the loss exceeds a threshold.
+
+    Args:
+      inner: the optimiser.
+      threshold: steps with a loss above it change nothing (DATM, arXiv 2310.05773).
+
+    Returns:
+      A transformation whose `update` takes the loss as `value`.
+    """
+    inner = optax.with_extra_args_support(inner)
+
+    def update(
+        updates: PyTree,
+        state: PyTree,
+        params: PyTree | None = None,
+        *,
+        value: Array,
+        **extra: PyTree,
+    ) -> tuple[PyTree, PyTree]:
+        moved, after = inner.update(updates, state, params, value=value, **extra)
+        keep = value > threshold
+        still = jax.tree.map(lambda u: jnp.where(keep, jnp.zeros_like(u), u), moved)
+        held = jax.tree.map(lambda a, b: jnp.where(keep, b, a), after, state)
+        return still, held
+
+    return optax.GradientTransformationExtraArgs(inner.init, update)
 
 
 def schedule(spec: OptimiserSpec, num_steps: int) -> optax.Schedule:
