@@ -1,0 +1,13 @@
+"""What the presets on the embedded digits share: a small MLP and its students."""
+
+from jaxdd.records import DataSpec, NetworkSpec, OptimiserSpec, Protocol, Recipe
+
+__all__ = ["DIGITS", "DIGITS_MLP", "DIGITS_STUDENT"]
+
+DIGITS = DataSpec("digits")
+DIGITS_MLP = NetworkSpec("mlp", width=(64, 64), norm="none")
+DIGITS_STUDENT = Protocol(
+    name="digits_mlp",
+    network=DIGITS_MLP,
+    train=Recipe(steps=300, optimiser=OptimiserSpec("sgd", 0.05, 0.9)),
+)

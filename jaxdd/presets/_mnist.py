@@ -1,0 +1,16 @@
+"""What the presets on MNIST for two CPU cores share: a narrow ConvNet, its students."""
+
+from jaxdd.records import DataSpec, NetworkSpec, OptimiserSpec, Protocol, Recipe
+
+__all__ = ["MNIST", "MNIST_NET", "MNIST_STUDENT"]
+
+MNIST = DataSpec("mnist")
+MNIST_NET = NetworkSpec(width=(32, 32))
+MNIST_STUDENT = Protocol(
+    name="mnist_d2",
+    network=MNIST_NET,
+    train=Recipe(
+        steps=300,
+        optimiser=OptimiserSpec("sgd", 0.01, 0.9, 5e-4, schedule="step"),
+    ),
+)
