@@ -16,6 +16,7 @@ from jaxdd.records import OptimiserSpec
 __all__ = [
     "build",
     "by_part",
+    "clip_by_average",
     "clip_leaves",
     "gated",
     "scale_by_clipped_trust",
@@ -110,6 +111,38 @@ def gated(
         return still, held
 
     return optax.GradientTransformationExtraArgs(inner.init, update)
+
+
+def clip_by_average(
+    factor: float = 2.0, decay: float = 0.9
+) -> optax.GradientTransformation:
+    """Shrinks updates whose norm exceeds a multiple of the norm's running average.
+
+    e <- decay e + (1 - decay) ||u|| from e = ||u|| at the first step, then u is scaled
+    to a norm of at most factor e; the average holds the current norm already (Feng et
+    al., ICLR 2024, arXiv 2311.07025, and their program).
+
+    Args:
+      factor: of the average.
+      decay: of the average.
+    """
+
+    def init(params: PyTree) -> PyTree:
+        del params
+        return jnp.zeros(()), jnp.zeros((), jnp.int32)
+
+    def update(
+        updates: PyTree, state: PyTree, params: PyTree | None = None
+    ) -> tuple[PyTree, PyTree]:
+        del params
+        average, count = state
+        norm = optax.tree.norm(updates).astype(average.dtype)
+        after = jnp.where(count == 0, norm, decay * average + (1 - decay) * norm)
+        share = jnp.minimum(1.0, factor * after / (norm + _NORM_FLOOR))
+        scaled = jax.tree.map(lambda u: u * share.astype(u.dtype), updates)
+        return scaled, (after, count + 1)
+
+    return optax.GradientTransformation(init, update)
 
 
 def schedule(spec: OptimiserSpec, num_steps: int) -> optax.Schedule:

@@ -241,3 +241,19 @@ def test_warmup_as_a_share_of_the_run():
 def test_shares_of_a_run_are_checked(changes, named):
     with pytest.raises(InputError, match=named):
         optimisers.build(OptimiserSpec(**changes), 10)
+
+
+def test_clip_by_average_follows_its_recursion():
+    clip = optimisers.clip_by_average(2.0, 0.9)
+    state = clip.init({"image": jnp.zeros(2)})
+    average = None
+    for norm in (5.0, 1.0, 100.0, 3.0):
+        update = {"image": jnp.array([0.6, 0.8]) * norm}
+        scaled, state = clip.update(update, state)
+        average = norm if average is None else 0.9 * average + 0.1 * norm
+        expected = min(norm, 2 * average)
+        np.testing.assert_allclose(
+            jnp.linalg.norm(scaled["image"]), expected, rtol=1e-6
+        )
+    # Only the third norm exceeds twice the average, which holds it already.
+    assert 100 > 2 * (0.9 * (0.9 * 5 + 0.1 * 1) + 0.1 * 100)

@@ -1,6 +1,19 @@
 """Parameterisations of a synthetic set: what is learned, and how images come of it."""
 
+from jaxdd.decoders.basis import basis, rows_in_budget
 from jaxdd.decoders.hyper import learned_rate, with_hyper
+from jaxdd.decoders.labels import learned_probabilities
+from jaxdd.decoders.noise import started, unit_noise, xavier_uniform
 from jaxdd.decoders.pixels import pixels
 
-__all__ = ["learned_rate", "pixels", "with_hyper"]
+__all__ = [
+    "basis",
+    "learned_probabilities",
+    "learned_rate",
+    "pixels",
+    "rows_in_budget",
+    "started",
+    "unit_noise",
+    "with_hyper",
+    "xavier_uniform",
+]
