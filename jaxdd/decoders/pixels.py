@@ -5,6 +5,7 @@ from typing import Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxdd import tree, whiten
 from jaxdd.base import (
@@ -20,8 +21,15 @@ from jaxdd.base import (
     TeacherAsset,
     Variables,
 )
+from jaxdd.decoders.initial import (
+    EXPERT_STARTS,
+    STARTS,
+    Judge,
+    first_images,
+    soft_labels,
+)
+from jaxdd.names import nearest
 from jaxdd.records import Views
-from jaxdd.select import random_rows
 
 __all__ = ["pixels"]
 
@@ -31,60 +39,69 @@ Represent = Callable[[Variables, Array], Array]
 def pixels(
     task: Task,
     *,
-    init: Literal["real", "noise"] = "real",
+    init: str = "real",
     space: Literal["whitened", "raw"] = "whitened",
     represent: Represent | None = None,
     views: Views = Views(),
+    judge: Judge | None = None,
+    labels: Literal["hard", "average", "first"] = "hard",
 ) -> Decoder:
     """Images [m,h,w,c] as parameters, with fixed labels or learned target vectors.
 
     Args:
       task: gives m, the number of classes and the image shape.
-      init: `real` copies distinct random training images (of its class, where labels
-        are used); `noise` draws standard normal pixels.
+      init: where the images start, see `initial.first_images`.
       space: `raw` starts at [0,1] pixels although networks are fed the parameters as
         they are (KRR-ST's released code); `whitened` starts where networks expect.
       represent: applies the teacher, `(variables, image) -> [n,d]`. With it the
         targets are learned vectors, started at the teacher's output on the un-augmented
         image; without it they are the class labels, in class-major order.
       views: the views that the teacher's table enumerates.
+      judge: applies an expert, for `init` and `labels` that ask `assets["experts"]`.
+      labels: `hard`, or learned logits, started at those of experts on the un-augmented
+        image, see `initial.soft_labels`.
 
     Returns:
-      A decoder with parameters `{"image": [m,h,w,c]}` and, with a teacher,
+      A decoder with parameters `{"image": [m,h,w,c]}` and, with learned targets,
       `"target": [m,d]`.
 
     Raises:
-      InputError: m exceeds the data set, or images per class exceed a class.
+      InputError: m exceeds the data set, or images per class exceed a class; an unknown
+        start, or one that needs what is not there.
     """
-    learned, ipc = represent is not None, task.ipc or 0
-    if not learned and not ipc:
+    soft, ipc = labels != "hard", task.ipc or 0
+    learned = represent is not None or soft
+    _check(init, represent is not None, judge is not None)
+    if represent is None and not ipc:
         raise InputError(
             f"size={task.size}: this method needs images per class; "
             "give ipc (--ipc N) instead of size, on data that has labels"
         )
 
+    classes = np.repeat(np.arange(task.num_classes, dtype=np.int32), ipc)
+
     def init_params(key: Key, corpus: Corpus, assets: Assets) -> PyTree:
-        key_rows, key_noise = jax.random.split(key)
-        rows = random_rows(key_rows, corpus, task.size, None if learned else task.ipc)
-        unit = whiten.to_unit(corpus.image[rows])
-        white = whiten.apply(corpus.whitening, unit)
-        params = {"image": unit if space == "raw" else white}
-        if init == "noise":
-            params = {"image": jax.random.normal(key_noise, white.shape, white.dtype)}
+        rows_of = None if represent is not None else task.ipc
+        experts = None if judge is None else (assets["experts"], judge)
+        white, rows = first_images(init, key, corpus, task.size, rows_of, experts)
+        raw = space == "raw" and rows is not None and init != "noise"
+        params = {"image": whiten.to_unit(corpus.image[rows]) if raw else white}
         if represent is not None:
+            assert rows is not None
             teacher: TeacherAsset = assets["teacher"]
             params["target"] = _targets(teacher, represent, rows, white, views)
+        if soft:
+            assert judge is not None
+            params["target"] = soft_labels(
+                judge, assets["experts"], white, jnp.asarray(classes), labels
+            )
         return params
 
     def decode(
         params: PyTree, assets: Assets, key: Key, rows: Array | None = None
     ) -> Synthetic:
         del assets, key
-        target = (
-            params["target"]
-            if learned
-            else jnp.repeat(jnp.arange(task.num_classes, dtype=jnp.int32), ipc)
-        )
+        target = params["target"] if learned else jnp.asarray(classes)
         image = params["image"]
         whole = Synthetic(image, target, jnp.ones(image.shape[0], image.dtype))
         return whole if rows is None else tree.take(whole, rows)
@@ -93,6 +110,25 @@ def pixels(
         return sum(leaf.size for leaf in jax.tree.leaves(params))
 
     return Decoder(init_params, decode, lambda params: params, floats)
+
+
+def _check(init: str, taught: bool, judged: bool) -> None:
+    """Refuses starts that are unknown, or need rows or experts that are not there."""
+    known = (*STARTS, *EXPERT_STARTS)
+    if init not in known:
+        raise InputError(
+            f"init={init!r} is unknown.{nearest(init, known)} Known: {', '.join(known)}"
+        )
+    if init in EXPERT_STARTS and not judged:
+        raise InputError(
+            f"init={init!r}: asks experts, which this method does not train; choose "
+            f"among {', '.join(STARTS)}"
+        )
+    if init == "class_mean" and taught:
+        raise InputError(
+            "init='class_mean': the means are of classes, and the targets of this set "
+            "are a teacher's outputs; choose 'real', 'kmeans' or 'k_centre'"
+        )
 
 
 def _targets(
