@@ -6,7 +6,7 @@ lax.map over keys; `train` lets a `Drive` run its steps.
 
 from collections.abc import Callable
 from functools import lru_cache, partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -29,6 +29,8 @@ from jaxdd.records import Recipe
 
 __all__ = [
     "Average",
+    "Direction",
+    "Gradient",
     "Loss",
     "TrainState",
     "Trainer",
@@ -45,6 +47,14 @@ Loss = Callable[
 ]
 """(network, variables, ema, images, targets, key) -> value, (variables with updated
 statistics, metrics); wide enough for losses of two views or of an averaged network."""
+
+
+Gradient = Callable[[PyTree], tuple[Any, PyTree]]
+"""params -> (loss and whatever comes with it, gradient), on the batch of one step."""
+
+Direction = Callable[[Gradient, PyTree], tuple[Any, PyTree]]
+"""(gradient, params) -> as the gradient returns: what the optimiser gets of a step. It
+may take the gradient more than once, at other parameters."""
 
 
 class TrainState(NamedTuple):
@@ -88,6 +98,7 @@ def fit_step(
     loss: Loss,
     *,
     by_rows: bool = False,
+    direction: Direction | None = None,
 ) -> Callable[..., tuple[Variables, PyTree, Metrics]]:
     """One optimiser step as a pure function.
 
@@ -95,8 +106,10 @@ def fit_step(
       network: the architecture.
       optimiser: of the parameters.
       loss: of the step.
-      by_rows: the loss is one of `supervised`, a mean over rows; then only a few rows
-        are worked on at a time where that is faster (`jaxdd.portions`).
+      by_rows: the loss is a mean over rows, as those of `supervised`, without metrics;
+        then only a few rows are worked on at a time where that is faster
+        (`jaxdd.portions`).
+      direction: what the optimiser gets in place of the gradient.
 
     Returns:
       `update(variables, opt, images, targets, key, ema=()) ->
@@ -118,16 +131,22 @@ def fit_step(
             now = Variables(params, variables.stats)
             return loss(network, now, ema, *batch)
 
-        params, batch = variables.params, (images, targets, key)
-        rows = portion_rows(network, variables, images) if by_rows else 0
-        if by_rows and rows < images.shape[0]:
+        batch = images, targets, key
+        first = jax.tree.leaves(images)[0]
+        rows = portion_rows(network, variables, first) if by_rows else 0
+        by_portions = by_rows and rows < first.shape[0]
+
+        def gradient(params: PyTree) -> tuple[Any, PyTree]:
+            if not by_portions:
+                return jax.value_and_grad(objective, has_aux=True)(params, *batch)
             value, grads = value_and_gradient(
                 lambda *given: objective(*given)[0], params, *batch, rows
             )
-            after, metrics = variables, {}
-        else:
-            run = jax.value_and_grad(objective, has_aux=True)
-            (value, (after, metrics)), grads = run(params, *batch)
+            return (value, (variables, {})), grads
+
+        params = variables.params
+        found = direction(gradient, params) if direction else gradient(params)
+        (value, (after, metrics)), grads = found
         updates, opt = optimiser.update(grads, opt, params)
         params = optax.apply_updates(params, updates)
         return Variables(params, after.stats), opt, {"loss": value, **metrics}
@@ -186,6 +205,8 @@ def trainer(
     loss: Loss | None = None,
     average: Average | None = None,
     split: Callable[[PyTree], PyTree] | None = None,
+    by_rows: bool = False,
+    direction: Direction | None = None,
 ) -> Trainer:
     """A training run as pure functions.
 
@@ -199,6 +220,9 @@ def trainer(
       average: what the loss compares with, in place of the recipe's average; the
         variables to use at test are then the trained ones.
       split: spreads the rows of (images, targets) over devices.
+      by_rows: `loss` is a mean over rows (see `fit_step`); the recipe's own is.
+      direction: what the optimiser gets in place of the gradient; equal functions only
+        are the same argument.
 
     Returns:
       The trainer.
@@ -214,8 +238,13 @@ def trainer(
     follow = average or (_recipe_average(recipe.ema) if recipe.ema else None)
     optimiser = optimisers.build(recipe.optimiser, recipe.steps)
     own = supervised(recipe.loss, recipe.temperature)
-    by_rows = loss is None and split is None
-    update = fit_step(network, optimiser, loss or own, by_rows=by_rows)
+    update = fit_step(
+        network,
+        optimiser,
+        loss or own,
+        by_rows=(by_rows or loss is None) and split is None,
+        direction=direction,
+    )
 
     def init(key: Key, variables: Variables | None = None) -> TrainState:
         key_init, key_run = jax.random.split(key)

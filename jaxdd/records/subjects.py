@@ -92,6 +92,27 @@ class Experts:
     """flat: sharpness-aware steps (FTD); smooth: a damped loss in early epochs and a
     gradient penalty (AST)."""
     seed: int = 0
+    radius: float = 0.01
+    """flat: how far the weights are moved before the second gradient, relative to each
+    weight (rho)."""
+    alpha: float = 1.0
+    """flat: weight of the part of the first gradient that is orthogonal to the
+    second."""
+    damping: float = 0.5
+    """smooth: factor of the loss in the first epoch; it rises to 1 on a line."""
+    damped_epochs: int = 10
+    """smooth: epochs before that factor is 1; 0 = never damped."""
+    penalty: float = 2.0
+    """smooth: weight of the squared distance from 1 of the norms of the logits' summed
+    gradient by the images, before augmentation; 0 = off."""
+    penalty_norm: Literal["pixel", "image"] = "pixel"
+    """smooth: what a norm is taken over. pixel: the channels of each, as the authors'
+    program does; image: all numbers of each image."""
+    buffers: Path | None = None
+    """Take the trajectories from here instead of training: a `replay_buffer_N.pt` of
+    MTT, TESLA, FTD or DATM, or a folder of them, or a folder of trajectories that
+    jaxdd has recorded. `network` says what they are of; their first `count` experts
+    and `epochs` epochs are used, and the other settings ignored."""
 
 
 @dataclass(frozen=True)
@@ -140,6 +161,9 @@ class DataSpec:
     view_budget: int = 12_000_000_000
     """Bytes that cached teacher outputs may take; beyond it the teacher runs inside
     the step."""
+    expert_budget: int = 4_000_000_000
+    """Bytes of experts' trajectories that are kept on the device; beyond it the pieces
+    that steps need are read while the steps before them run."""
 
 
 @dataclass(frozen=True)
