@@ -6,7 +6,6 @@ Only this package imports flax. Other users of a network see two pure functions.
 import dataclasses
 import typing
 from functools import lru_cache
-from typing import Literal
 
 import jax.numpy as jnp
 
@@ -68,7 +67,7 @@ def _build(
     image_shape: tuple[int, int, int],
     outputs: int,
     dtype: str,
-    kernel: Literal["stock", "cpu"],
+    kernel: conv.Kind,
 ) -> Network:
     """`build` once its arguments are checked and the convolution is chosen."""
     common = {

@@ -3,7 +3,7 @@
 XLA rewrites convolutions into the layout of its fast CPU kernels only in the outermost
 computation: in a scan, map or cond the two backward convolutions stay naive loops, 25
 to 100 times slower (jax issue 12868). Here every derivative, of any order, is again a
-forward convolution or a matrix product. Reverse mode only.
+forward convolution or a matrix product. Reverse mode only; "rows" is for forward mode.
 """
 
 from functools import partial
@@ -17,7 +17,9 @@ from jaxdd.base import Array
 from jaxdd.networks import winograd
 from jaxdd.networks.arrays import alike, pad
 
-__all__ = ["choose", "convolve", "general_dilated"]
+__all__ = ["Kind", "choose", "convolve", "general_dilated"]
+
+Kind = Literal["stock", "cpu", "rows"]
 
 _LAYOUT = ("NHWC", "HWIO", "NHWC")
 _FEW_CHANNELS = 4  # below, gathering windows beats XLA's kernel 2 to 3 times
@@ -25,19 +27,28 @@ _FEW_PIXELS = 4  # measured: 512 channels at 2x2 pixels take 40 times less by wi
 _MANY_CHANNELS = 64  # from here, matrix products make the faster kernel gradient
 
 
-def choose(conv: Literal["auto", "stock", "cpu"]) -> Literal["stock", "cpu"]:
+def choose(conv: Literal["auto"] | Kind) -> Kind:
     """The convolution to build a network with: "auto" follows the default backend."""
     if conv == "auto":
         return "cpu" if jax.default_backend() == "cpu" else "stock"
     return conv
 
 
-def convolve(image: Array, kernel: Array, stride: int = 1, padding: int = 0) -> Array:
+def convolve(
+    image: Array,
+    kernel: Array,
+    stride: int = 1,
+    padding: int = 0,
+    *,
+    any_mode: bool = False,
+) -> Array:
     """Convolution with a square kernel, zero-padded alike on all four sides.
 
     Args:
       image: [n,h,w,c]. kernel: [k,k,c,o]. stride: of both axes.
       padding: zero pixels on each side.
+      any_mode: by matrix products of shifted rows: slower, but there are derivatives in
+        forward mode too.
 
     Returns:
       [n,h',w',o] with h' = (h + 2 padding - k) // stride + 1.
@@ -48,6 +59,8 @@ def convolve(image: Array, kernel: Array, stride: int = 1, padding: int = 0) -> 
         return jnp.tensordot(image, kernel[0, 0], 1)
     if stride > 1 or channels <= _FEW_CHANNELS:
         return _by_windows(image, kernel, stride, padding)
+    if any_mode:
+        return _by_rows(image, kernel, padding)
     inside = min(padding, size - 1)  # beyond, the derivatives would need cropping
     return _correlate(*alike(_framed(image, padding - inside), kernel), inside)
 
@@ -61,11 +74,14 @@ def general_dilated(
     rhs_dilation: Any = None,
     dimension_numbers: Any = None,
     feature_group_count: int = 1,
+    *,
+    any_mode: bool = False,
     **options: Any,
 ) -> Array:
     """`lax.conv_general_dilated` for `flax.linen.Conv(conv_general_dilated=...)`.
 
-    Takes the fast path where `convolve` covers the case, XLA's convolution elsewhere.
+    Takes `convolve`, with its option `any_mode`, where that covers the case, and XLA's
+    convolution elsewhere.
     """
     dilations = (lhs_dilation, rhs_dilation)
     plain = feature_group_count == 1 and all(
@@ -80,7 +96,8 @@ def general_dilated(
             )
         sides = {int(side) for pair in pads for side in pair}
         if len(sides) == 1:
-            return convolve(lhs, rhs, int(window_strides[0]), sides.pop())
+            stride = int(window_strides[0])
+            return convolve(lhs, rhs, stride, sides.pop(), any_mode=any_mode)
     return lax.conv_general_dilated(
         lhs,
         rhs,
@@ -131,6 +148,25 @@ def _by_windows(image: Array, kernel: Array, stride: int, padding: int) -> Array
     # As plain matrices: the derivative of a product over four axes is 4 times slower.
     flat = windows.reshape(-1, windows.shape[-1]) @ kernel.reshape(-1, outputs)
     return flat.reshape(*windows.shape[:-1], outputs)
+
+
+def _by_rows(image: Array, kernel: Array, padding: int) -> Array:
+    """A product for every row of the kernel, of maps shifted by its columns.
+
+    Stride 1. No derivative of its own, so any mode; a third of the windows' memory.
+    """
+    size, _, channels, outputs = kernel.shape
+    padded = _framed(image, padding)
+    rows, columns = padded.shape[1] - size + 1, padded.shape[2] - size + 1
+    shifted = [padded[:, :, j : j + columns] for j in range(size)]
+    wide = jnp.concatenate(shifted, -1)
+    products = [
+        wide[:, i : i + rows].reshape(-1, size * channels)
+        @ kernel[i].reshape(size * channels, outputs)
+        for i in range(size)
+    ]
+    flat = sum(products[1:], products[0])
+    return flat.reshape(image.shape[0], rows, columns, outputs)
 
 
 def _turned(kernel: Array) -> Array:

@@ -1,6 +1,6 @@
 """The field's ConvNet: blocks of convolution, norm, activation and 2x2 pooling."""
 
-from typing import Any, Literal
+from typing import Any
 
 import flax.linen as nn
 
@@ -8,6 +8,7 @@ from jaxdd.base import Array, Output
 from jaxdd.networks import initialisers
 from jaxdd.networks import norm as norm_layers
 from jaxdd.networks import pooling as pooling_layers
+from jaxdd.networks.conv import Kind as ConvKind
 from jaxdd.networks.layers import Activation, activate, convolution, finish
 
 __all__ = ["ConvNet", "first_padding"]
@@ -36,7 +37,7 @@ class ConvNet(nn.Module):
     activation: Activation = "relu"
     initialiser: initialisers.Kind = "torch"
     momentum: float = 0.9
-    conv: Literal["stock", "cpu"] = "stock"
+    conv: ConvKind = "stock"
     dtype: Any = None
 
     @nn.compact

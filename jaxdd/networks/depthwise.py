@@ -3,7 +3,7 @@
 XLA's CPU code for grouped convolutions is slow everywhere and its gradients in a loop
 are slower still (`jaxdd.networks.conv` says why). A depthwise one is few
 multiplications, so here it is a sum of shifted images times one weight a channel, and
-so is every derivative, of any order. Reverse mode only.
+so is every derivative, of any order. Reverse mode only, unless asked for by `any_mode`.
 """
 
 from typing import Any
@@ -17,12 +17,20 @@ from jaxdd.networks.arrays import alike, pad
 __all__ = ["convolve", "grouped"]
 
 
-def convolve(image: Array, kernel: Array, stride: int = 1, padding: int = 0) -> Array:
+def convolve(
+    image: Array,
+    kernel: Array,
+    stride: int = 1,
+    padding: int = 0,
+    *,
+    any_mode: bool = False,
+) -> Array:
     """Convolves every channel with a kernel of its own, zero-padded on all four sides.
 
     Args:
       image: [n,h,w,c]. kernel: [k,k,c]. stride: of both axes.
       padding: zero pixels on each side.
+      any_mode: without a derivative of its own, so that forward mode works too.
 
     Returns:
       [n,h',w',c] with h' = (h + 2 padding - k) // stride + 1.
@@ -33,6 +41,7 @@ def convolve(image: Array, kernel: Array, stride: int = 1, padding: int = 0) -> 
     )
     image = pad(image, (padding, padding), (padding, padding))
     phases = min(stride, len(kernel))
+    correlate = _sum if any_mode else _correlate
     terms = []
     for i in range(phases):
         for j in range(phases):
@@ -40,7 +49,7 @@ def convolve(image: Array, kernel: Array, stride: int = 1, padding: int = 0) -> 
             part = kernel[i::stride, j::stride]
             view = image[:, i::stride, j::stride]
             view = view[:, : rows + part.shape[0] - 1, : columns + part.shape[1] - 1]
-            terms.append(_correlate(*alike(view, part)))
+            terms.append(correlate(*alike(view, part)))
     return sum(terms[1:], terms[0])
 
 
@@ -50,11 +59,14 @@ def grouped(
     window_strides: Any,
     padding: Any,
     feature_group_count: int = 1,
+    *,
+    any_mode: bool = False,
     **options: Any,
 ) -> Array:
     """`convolve` for `flax.linen.Conv(conv_general_dilated=...)` with c groups of c."""
     del feature_group_count, options
-    return convolve(lhs, rhs[:, :, 0], int(window_strides[0]), int(padding[0][0]))
+    stride, sides = int(window_strides[0]), int(padding[0][0])
+    return convolve(lhs, rhs[:, :, 0], stride, sides, any_mode=any_mode)
 
 
 @jax.custom_vjp

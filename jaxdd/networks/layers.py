@@ -1,13 +1,14 @@
 """The two weighted layers and the activations every network here is made of."""
 
+from functools import partial
 from typing import Any, Literal
 
 import flax.linen as nn
 import jax.numpy as jnp
 
 from jaxdd.base import Array, Output
-from jaxdd.networks.conv import general_dilated
-from jaxdd.networks.depthwise import grouped
+from jaxdd.networks import conv as convolutions
+from jaxdd.networks import depthwise as depthwise_convolutions
 from jaxdd.networks.initialisers import (
     Initialiser,
     Kind,
@@ -36,14 +37,19 @@ def convolution(
     padding: int = 1,
     bias: bool = True,
     depthwise: bool = False,
-    conv: Literal["stock", "cpu"] = "stock",
+    conv: convolutions.Kind = "stock",
     dtype: Any = None,
 ) -> Array:
     """Convolves [n,h,w,c] by a submodule `name` of the calling module.
 
     `depthwise`: every channel has a kernel of its own, so `channels` is c.
     """
-    fast = grouped if depthwise else general_dilated
+    if conv == "stock":
+        hook = None
+    elif depthwise:
+        hook = partial(depthwise_convolutions.grouped, any_mode=conv == "rows")
+    else:
+        hook = partial(convolutions.general_dilated, any_mode=conv == "rows")
     return nn.Conv(
         channels,
         (size, size),
@@ -55,7 +61,7 @@ def convolution(
         param_dtype=weight_dtype(),
         kernel_init=initial.kernel,
         bias_init=initial.bias,
-        conv_general_dilated=fast if conv == "cpu" else None,
+        conv_general_dilated=hook,
         name=name,
     )(image)
 

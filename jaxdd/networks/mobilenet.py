@@ -4,7 +4,7 @@ Facts of kuangliu/pytorch-cifar: strides of one in the stem and the second stage
 for ReLU6, and a 1x1 convolution beside every block that changes channels but not size.
 """
 
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jaxdd.base import Array, Output
 from jaxdd.networks import initialisers
 from jaxdd.networks import norm as norm_layers
+from jaxdd.networks.conv import Kind as ConvKind
 from jaxdd.networks.layers import convolution, finish
 
 __all__ = ["STAGES", "MobileNet", "Stage", "last_side"]
@@ -60,7 +61,7 @@ class MobileNet(nn.Module):
     norm: norm_layers.Kind = "batch"
     initialiser: initialisers.Kind = "torch"
     momentum: float = 0.9
-    conv: Literal["stock", "cpu"] = "stock"
+    conv: ConvKind = "stock"
     dtype: Any = None
 
     @nn.compact

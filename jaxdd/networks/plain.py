@@ -5,13 +5,14 @@ pixels: AlexNet has no large strides, one Dense layer and no dropout, VGG11 one 
 layer. Other sizes change the input of the first Dense layer only.
 """
 
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 
 from jaxdd.base import Array, Output
 from jaxdd.networks import initialisers
 from jaxdd.networks import norm as norm_layers
+from jaxdd.networks.conv import Kind as ConvKind
 from jaxdd.networks.convnet import first_padding
 from jaxdd.networks.layers import convolution, dense, finish
 from jaxdd.networks.pooling import pool
@@ -69,7 +70,7 @@ class Plain(nn.Module):
     divide: int = 1
     initialiser: initialisers.Kind = "torch"
     momentum: float = 0.9
-    conv: Literal["stock", "cpu"] = "stock"
+    conv: ConvKind = "stock"
     dtype: Any = None
 
     @nn.compact

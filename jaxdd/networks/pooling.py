@@ -13,18 +13,20 @@ import jax
 import jax.numpy as jnp
 
 from jaxdd.base import Array
+from jaxdd.networks.conv import Kind as ConvKind
 
 __all__ = ["Kind", "pool"]
 
 Kind = Literal["none", "avg", "max"]
 
 
-def pool(image: Array, kind: Kind, conv: Literal["stock", "cpu"]) -> Array:
+def pool(image: Array, kind: Kind, conv: ConvKind) -> Array:
     """Pools [n,h,w,c] to [n,h//2,w//2,c]; an odd last row or column is dropped.
 
     Args:
       image: the map. kind: none leaves it as it is.
-      conv: "cpu" takes the CPU form (reverse mode only), "stock" XLA's windows.
+      conv: "cpu" takes the CPU form (the average in reverse mode only), "rows" the same
+        in any mode, "stock" XLA's windows.
     """
     if kind == "none":
         return image
@@ -33,7 +35,9 @@ def pool(image: Array, kind: Kind, conv: Literal["stock", "cpu"]) -> Array:
         return window(image, (2, 2), (2, 2))
     _, height, width, _ = image.shape
     image = image[:, : height // 2 * 2, : width // 2 * 2]
-    return _average(image) if kind == "avg" else reduce(_larger, _views(image))
+    if kind == "max":
+        return reduce(_larger, _views(image))
+    return _mean(image) if conv == "rows" else _average(image)
 
 
 def _views(image: Array) -> list[Array]:
@@ -50,10 +54,15 @@ def _larger(first: Array, second: Array) -> Array:
     return jnp.where((second > first) | jnp.isnan(second), second, first)
 
 
-@jax.custom_vjp
-def _average(image: Array) -> Array:
+def _mean(image: Array) -> Array:
     """Mean of every 2x2 window; height and width are even."""
     return sum(_views(image)[1:], _views(image)[0]) * 0.25
+
+
+@jax.custom_vjp
+def _average(image: Array) -> Array:
+    """`_mean` with a fast derivative."""
+    return _mean(image)
 
 
 @jax.custom_vjp

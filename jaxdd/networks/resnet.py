@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from jaxdd.base import Array, Output
 from jaxdd.networks import initialisers
 from jaxdd.networks import norm as norm_layers
+from jaxdd.networks.conv import Kind as ConvKind
 from jaxdd.networks.layers import convolution, finish
 from jaxdd.networks.pooling import pool
 
@@ -69,7 +70,7 @@ class ResNet(nn.Module):
     norm: norm_layers.Kind = "batch"
     initialiser: initialisers.Kind = "torch"
     momentum: float = 0.9
-    conv: Literal["stock", "cpu"] = "stock"
+    conv: ConvKind = "stock"
     dtype: Any = None
 
     @nn.compact

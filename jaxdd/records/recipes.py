@@ -5,7 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["AugmentSpec", "NetworkSpec", "OptimiserSpec", "Recipe", "Views"]
+__all__ = [
+    "AdjointSpec",
+    "AugmentSpec",
+    "NetworkSpec",
+    "OptimiserSpec",
+    "Recipe",
+    "Views",
+]
 
 
 @dataclass(frozen=True)
@@ -33,8 +40,9 @@ class NetworkSpec:
     kernels, zero biases."""
     batch_momentum: float = 0.9
     """Weight of the old running statistic (Flax convention; 1 - PyTorch's)."""
-    conv: Literal["auto", "stock", "cpu"] = "auto"
-    """auto: the CPU convolution on CPU, XLA's elsewhere."""
+    conv: Literal["auto", "stock", "cpu", "rows"] = "auto"
+    """auto: the CPU convolution on CPU, XLA's elsewhere. cpu has no forward-mode
+    derivatives; rows has them and is fast in loops on CPU, up to 3 times slower."""
     stem: Literal["pad2", "pad1", "imagenet"] = "pad2"
     """ResNets only. pad2, pad1: a 3x3 convolution with this much padding; imagenet: a
     7x7 convolution and a 3x3 max-pooling, both of stride 2."""
@@ -88,12 +96,12 @@ class OptimiserSpec:
 class AugmentSpec:
     """Random image operations (`jaxdd.augment`); a zero switches an operation off."""
 
-    policy: Literal["chain", "dsa", "idc", "dc", "frepo"] = "chain"
+    policy: Literal["chain", "dsa", "fyi", "idc", "dc", "frepo"] = "chain"
     """chain: the operations switched on below, one after the other. The others are
     families of published methods with operations of their own, named by `strategy`."""
     strategy: str = ""
     """Operations of that family joined by "_"; "" = what it takes for natural images.
-    dsa and idc: color, crop, cutout, flip, scale, rotate; dc: crop, scale, rotate,
+    dsa, fyi and idc: color, crop, cutout, flip, scale, rotate; dc: crop, scale, rotate,
     noise; frepo: color, crop, cutout, flip, rotate, translate."""
     cutmix: float = 0.0
     """Probability that a batch is mixed by CutMix (beta 1). Of a recipe only."""
@@ -167,3 +175,31 @@ class Recipe:
     augment: AugmentSpec = AugmentSpec()
     ema: float = 0.0
     """Decay of an exponential average of the weights, used at test; 0 = off."""
+
+
+@dataclass(frozen=True)
+class AdjointSpec:
+    """How training on the set is differentiated (`jaxdd.unroll.named`)."""
+
+    name: Literal[
+        "none",
+        "step",
+        "nested",
+        "fused",
+        "mixed",
+        "separable",
+        "implicit_cg",
+        "implicit_neumann",
+        "forward",
+    ] = "step"
+    """none, step, nested: exact, computing nothing, every step, or blocks of steps
+    again; fused (SGD), mixed (any): exact, for networks that allow forward mode, not
+    the CPU convolution. The others are other gradients: separable that of TESLA,
+    implicit that of a stationary point. forward: exact, for a handful of numbers."""
+    terms: int = 20
+    """implicit only: products with the Hessian."""
+    damping: float = 0.0
+    """implicit only: added to the Hessian's diagonal."""
+    inner: int = 0
+    """Steps in a block: of nested (0: about the root of their number), and of fused and
+    mixed (0: no blocks)."""

@@ -87,7 +87,7 @@ def begin(
     spec: ES,
     *,
     stagger: bool = True,
-) -> Particles | tuple:
+) -> Any:
     """The state before the first call of `evolution`.
 
     Args:

@@ -1,5 +1,8 @@
 """The CPU convolution: equal to XLA's in every derivative and transformation."""
 
+import dataclasses
+from functools import partial
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -9,7 +12,9 @@ from jax import lax
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+from jaxdd import networks
 from jaxdd.networks.conv import choose, convolve, general_dilated
+from jaxdd.records import NetworkSpec
 from tests.helpers import finite_difference
 
 # size, stride, padding, channels in and out, side: one row for every code path.
@@ -82,6 +87,47 @@ def test_conv_equals_xla_up_to_second_order(
     for ours, theirs in zip(run(convolve), run(xla), strict=True):
         assert ours.dtype == jnp.float64
         np.testing.assert_allclose(ours, theirs, atol=1e-11 * abs(theirs).max())
+
+
+@pytest.mark.parametrize(
+    ("size", "stride", "padding", "channels", "outputs", "side"), CASES
+)
+def test_conv_by_rows_equals_xla_in_every_mode(
+    size, stride, padding, channels, outputs, side, x64
+):
+    image, kernel = arrays(size, channels, outputs, side, dtype=np.float64)
+    tangents = arrays(size, channels, outputs, side, seed=1, dtype=np.float64)
+
+    def derivatives(conv):
+        value, _ = curved(conv, stride, padding)
+        forward = lambda *both: conv(*both, stride, padding)
+        first = jax.grad(value, (0, 1))
+        pair = (image, kernel)
+        outs = jax.jvp(forward, pair, tangents), jax.jvp(first, pair, tangents)
+        return jax.tree.leaves(outs)
+
+    run = jax.jit(derivatives, static_argnums=0)
+    by_rows = partial(convolve, any_mode=True)
+    for ours, theirs in zip(run(by_rows), run(xla), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-11 * abs(theirs).max())
+
+
+def test_only_rows_allow_forward_mode():
+    image, kernel = arrays(3, 6, 6, 6)
+    run = lambda image, **options: convolve(image, kernel, 1, 1, **options)
+    with pytest.raises(TypeError, match="custom_vjp"):
+        jax.jvp(run, (image,), (image,))
+    _, tangent = jax.jvp(partial(run, any_mode=True), (image,), (image,))
+    np.testing.assert_allclose(tangent, run(image), atol=1e-5)  # it is linear
+
+
+def test_conv_by_rows_holds_no_convolution():
+    """Whatever XLA makes of convolutions in loops, there is none."""
+    image, kernel = arrays(3, 6, 6, 6)
+    _, slope = curved(partial(convolve, any_mode=True), 1, 1)
+    text = jax.jit(jax.grad(slope, (0, 1))).lower(image, kernel).as_text()
+    assert "dot_general" in text
+    assert "stablehlo.convolution" not in text
 
 
 def test_conv_third_order_equals_xla(x64):
@@ -203,3 +249,35 @@ def test_auto_follows_the_backend(monkeypatch):
     monkeypatch.setattr(jax, "default_backend", lambda: "cpu")
     assert choose("auto") == "cpu"
     assert choose("stock") == "stock"
+    assert choose("rows") == "rows"
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        NetworkSpec(width=(6, 6), conv="rows"),
+        NetworkSpec(width=(6, 6), pooling="max", norm="none", conv="rows"),
+        NetworkSpec("lenet", conv="rows"),
+    ],
+    ids=["convnet", "max", "lenet"],
+)
+def test_networks_of_rows_equal_stock_ones_in_forward_mode(spec, x64, key):
+    """Gradient and Hessian-vector product of a loss by the parameters, and variables
+    that fit either."""
+    shape = (28, 28, 1) if spec.name == "lenet" else (8, 8, 3)
+    image = jnp.asarray(np.random.default_rng(0).standard_normal((3, *shape)))
+    rows = networks.build(spec, shape, 4)
+    stock = networks.build(dataclasses.replace(spec, conv="stock"), shape, 4)
+    variables = jax.jit(stock.init)(key)
+    way = jax.tree.map(lambda leaf: jnp.cos(7 * leaf), variables.params)
+
+    def derivatives(network):
+        def loss(params):
+            output, _ = network.apply(variables._replace(params=params), image)
+            return jnp.mean(jax.nn.log_softmax(output.logits)[:, 0])
+
+        return jax.jvp(jax.grad(loss), (variables.params,), (way,))
+
+    ours, theirs = jax.jit(lambda: (derivatives(rows), derivatives(stock)))()
+    for a, b in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-10 * max(1, abs(b).max()))

@@ -1,5 +1,7 @@
 """Depthwise convolution equals XLA's grouped one; gradients of a small MobileNet."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -50,6 +52,23 @@ def test_depthwise_equals_xla_up_to_second_order(size, stride, padding, sides, x
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, atol=1e-11), ours, expected
     )
+
+
+def test_depthwise_in_any_mode_equals_xla_forwards_over_reverse(x64):
+    rng = np.random.default_rng(0)
+    image, kernel = (
+        jnp.asarray(rng.standard_normal(s)) for s in ((2, 6, 5, 3), (3, 3, 3))
+    )
+
+    def derivatives(convolve):
+        first = jax.grad(lambda i, k: jnp.sum(jnp.sin(convolve(i, k, 2, 1))), (0, 1))
+        return jax.jvp(first, (image, kernel), (jnp.cos(image), jnp.cos(kernel)))
+
+    ours = jax.jit(lambda: derivatives(partial(depthwise.convolve, any_mode=True)))()
+    for a, b in zip(
+        jax.tree.leaves(ours), jax.tree.leaves(derivatives(theirs)), strict=True
+    ):
+        np.testing.assert_allclose(a, b, atol=1e-12)
 
 
 def test_depthwise_gradients_stay_elementwise_in_a_loop():

@@ -23,7 +23,19 @@ def test_pool_equals_xla_up_to_second_order(kind, shape, x64):
         np.testing.assert_allclose(a, b, atol=1e-12)
 
 
-@pytest.mark.parametrize("conv", ["cpu", "stock"])
+@pytest.mark.parametrize("kind", ["avg", "max"])
+def test_pool_by_rows_equals_xla_in_forward_mode(kind, x64):
+    image = jnp.asarray(np.random.default_rng(0).standard_normal((2, 7, 6, 3)))
+
+    def derivatives(conv):
+        first = jax.grad(lambda i: jnp.sum(jnp.sin(pool(i, kind, conv))))
+        return jax.jvp(first, (image,), (jnp.cos(image),))
+
+    for a, b in zip(derivatives("rows"), derivatives("stock"), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-12)
+
+
+@pytest.mark.parametrize("conv", ["cpu", "rows", "stock"])
 def test_the_first_of_equal_pixels_has_the_derivative(conv):
     image = jnp.asarray([[1, 2, 0, 0], [2, 2, 0, 3.0]])[None, :, :, None]
     gradient = jax.grad(lambda i: jnp.sum(pool(i, "max", conv)))(image)

@@ -251,6 +251,6 @@ def test_bad_settings_of_evolution_are_named(spec, named, key):
 
 def test_windows_need_an_episode(key):
     with pytest.raises(InputError, match="PES takes an Episode"):
-        evolution(lambda theta, key: 0.0, THETA, key, spec=PES())
+        evolution(lambda theta, key: jnp.sum(theta), THETA, key, spec=PES())
     with pytest.raises(InputError, match=r"outer\.length"):
         begin(linear(0), THETA, key, PES())
