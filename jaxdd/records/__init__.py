@@ -7,6 +7,7 @@ and from JSON with `to_dict` and `from_dict`, and hash by content with `digest`.
 
 from jaxdd.records.conversion import digest, from_dict, to_dict
 from jaxdd.records.recipes import (
+    AdjointSpec,
     AugmentSpec,
     NetworkSpec,
     OptimiserSpec,
@@ -27,6 +28,7 @@ from jaxdd.records.subjects import (
 )
 
 __all__ = [
+    "AdjointSpec",
     "AugmentSpec",
     "DataSpec",
     "Expected",

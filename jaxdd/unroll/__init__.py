@@ -1,0 +1,37 @@
+"""Inner optimisations as differentiable functions, by any of several adjoints.
+
+problem = inner.problem(loss, inner.SGD(), rate=0.1)
+carry = inner.initial_carry(inner.SGD(), params)
+end = solve(problem, theta, carry, xs, adjoint=Backprop())
+"""
+
+from jaxdd.unroll import inner
+from jaxdd.unroll.adjoints import (
+    Adjoint,
+    Backprop,
+    Forward,
+    Implicit,
+    Separable,
+    named,
+)
+from jaxdd.unroll.inner import SGD, Adam, initial_carry, learned_rate
+from jaxdd.unroll.problem import Carry, InnerOptimiser, InnerProblem
+from jaxdd.unroll.solve import solve
+
+__all__ = [
+    "SGD",
+    "Adam",
+    "Adjoint",
+    "Backprop",
+    "Carry",
+    "Forward",
+    "Implicit",
+    "InnerOptimiser",
+    "InnerProblem",
+    "Separable",
+    "initial_carry",
+    "inner",
+    "learned_rate",
+    "named",
+    "solve",
+]
