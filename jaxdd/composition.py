@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from jaxdd import tree
 from jaxdd.base import (
     Array,
     Assets,
@@ -23,10 +24,12 @@ from jaxdd.base import (
     Objective,
     Pool,
     PyTree,
+    Segment,
     State,
     Synthetic,
     Variables,
 )
+from jaxdd.pools import many
 from jaxdd.records import Need
 
 __all__ = ["compose", "one_shot"]
@@ -43,7 +46,8 @@ class _Parts(NamedTuple):
     decoder: Decoder
     objective: Objective
     pool: Pool
-    outer: optax.GradientTransformation
+    outer: optax.GradientTransformationExtraArgs
+    members: int  # networks, or segments of experts, whose gradients are averaged
 
 
 def compose(
@@ -55,12 +59,14 @@ def compose(
     needs: tuple[Need, ...] = (),
     *,
     update: Literal["joint", "per_class"] = "joint",
+    meta_batch: int = 1,
+    ema: float = 0.0,
 ) -> Distiller:
     """A method from its parts.
 
     One step draws a network from the pool, takes the objective's gradient through the
     decoder, moves the parameters by one optimiser step, and lets the pool train on the
-    new set.
+    new set. The optimiser is given the loss as `value`.
 
     Args:
       decoder: parameters to synthetic set.
@@ -73,14 +79,22 @@ def compose(
         rows only; the optimiser moves the whole tree each time, so momentum moves all
         classes, as sequential class loops in published code do. It needs a PerClass
         feed and has no single `gradient`.
+      meta_batch: average the gradients of this many networks, each of a pool of its
+        own, or with a `Segments` feed of as many segments; one after another, or
+        spread over devices (`tree.map_members`).
+      ema: decay of an average of the parameters that starts at the first ones; the
+        average is what is exported. 0 = off.
 
     Returns:
       The distiller; its `gradient` is None for per-class updates.
-    """
 
-    if update not in ("joint", "per_class"):
-        raise InputError(f"update={update!r}: choose 'joint' or 'per_class'")
-    parts = _Parts(decoder, objective, pool, outer)
+    Raises:
+      InputError: an unknown update, a meta_batch below 1, an ema outside [0, 1).
+    """
+    _check(update, meta_batch, ema)
+    pool = pool if meta_batch == 1 else many(pool, meta_batch)
+    outer = optax.with_extra_args_support(outer)
+    parts = _Parts(decoder, objective, pool, outer, meta_batch)
     move = _move_jointly if update == "joint" else _move_by_class
 
     def init(key: Key, corpus: Corpus, assets: Assets) -> State:
@@ -93,6 +107,7 @@ def compose(
             params=params,
             opt=outer.init(params),
             pool=pool.init(key_pool, assets, synthetic),
+            memory=params if ema else (),
         )
 
     def step(state: State, batch: Batch, assets: Assets) -> tuple[State, Metrics]:
@@ -106,12 +121,13 @@ def compose(
             params=params,
             opt=opt,
             pool=pool.update(keys.update, state.pool, index, synthetic, batch),
-            memory=state.memory,
+            memory=_average(ema, state.memory, params),
         )
         return new, metrics
 
     def export(state: State, assets: Assets) -> Synthetic:
-        return decoder.decode(state.params, assets, state.key)
+        params = state.memory if ema else state.params
+        return (decoder.export or decoder.decode)(params, assets, state.key)
 
     def warm(state: State, assets: Assets) -> State:
         assert pool.warm is not None
@@ -133,6 +149,21 @@ def compose(
     )
 
 
+def _check(update: str, meta_batch: int, ema: float) -> None:
+    if update not in ("joint", "per_class"):
+        raise InputError(f"update={update!r}: choose 'joint' or 'per_class'")
+    if meta_batch < 1:
+        raise InputError(f"meta_batch={meta_batch}: must be at least 1")
+    if not 0 <= ema < 1:
+        raise InputError(f"ema={ema}: must be in [0, 1); 0 = no average")
+
+
+def _average(decay: float, average: PyTree, params: PyTree) -> PyTree:
+    if not decay:
+        return average
+    return jax.tree.map(lambda a, p: decay * a + (1 - decay) * p, average, params)
+
+
 def _loss(
     params: PyTree,
     parts: _Parts,
@@ -147,7 +178,39 @@ def _loss(
     return parts.objective(synthetic, batch, variables, assets, keys.objective)
 
 
-_loss_gradient = jax.grad(_loss, has_aux=True)
+_loss_of_one = jax.value_and_grad(_loss, has_aux=True)
+
+
+def _loss_gradient(
+    params: PyTree,
+    parts: _Parts,
+    batch: Batch,
+    variables: Variables,
+    assets: Assets,
+    keys: _Keys,
+    rows: Array | None = None,
+) -> tuple[tuple[Array, Metrics], PyTree]:
+    """Value, metrics and gradient, means over the members."""
+    pieces = batch.extra if isinstance(batch.extra, Segment) else ()
+    if parts.members == 1:
+        batch = _with_piece(batch, tree.take(pieces, 0)) if pieces else batch
+        return _loss_of_one(params, parts, batch, variables, assets, keys, rows)
+
+    # Mapped are the gradients, not the losses, so that only one member's activations
+    # are held at a time.
+    def one(member: tuple[Variables, PyTree, Key]) -> tuple:
+        own, piece, key = member
+        given = _with_piece(batch, piece) if pieces else batch
+        new = keys._replace(objective=key)
+        return _loss_of_one(params, parts, given, own, assets, new, rows)
+
+    draws = jax.random.split(keys.objective, parts.members)
+    results = tree.map_members(one, (variables, pieces, draws))
+    return jax.tree.map(lambda leaf: jnp.mean(leaf, 0), results)
+
+
+def _with_piece(batch: Batch, piece: PyTree) -> Batch:
+    return batch._replace(extra=piece)
 
 
 def _gradient(
@@ -156,7 +219,10 @@ def _gradient(
     """The outer gradient before the optimiser."""
     keys = _step_keys(state)
     _, variables = parts.pool.draw(keys.draw, state.pool, assets)
-    return _loss_gradient(state.params, parts, batch, variables, assets, keys)
+    (_, metrics), grads = _loss_gradient(
+        state.params, parts, batch, variables, assets, keys
+    )
+    return grads, metrics
 
 
 def _move_jointly(
@@ -164,8 +230,10 @@ def _move_jointly(
 ) -> tuple[PyTree, PyTree, Metrics]:
     """One optimiser step on the whole set: parameters, optimiser state, metrics."""
     keys = _step_keys(state)
-    grads, metrics = _loss_gradient(state.params, parts, batch, variables, assets, keys)
-    return *_apply(parts, state.params, state.opt, grads), metrics
+    (value, metrics), grads = _loss_gradient(
+        state.params, parts, batch, variables, assets, keys
+    )
+    return *_apply(parts, state.params, state.opt, grads, value), metrics
 
 
 def _move_by_class(
@@ -177,24 +245,25 @@ def _move_by_class(
 
     def one(carry: tuple, entry: tuple) -> tuple[tuple, Metrics]:
         (params, opt), (c, part) = carry, entry
-        part = jax.tree.map(lambda leaf: leaf[None], part)
+        part = jax.tree.map(lambda leaf: leaf[None], part)._replace(step=batch.step)
         own = keys._replace(objective=jax.random.fold_in(keys.objective, c))
         rows = c * ipc + jnp.arange(ipc)
-        grads, metrics = _loss_gradient(
+        (value, metrics), grads = _loss_gradient(
             params, parts, part, variables, assets, own, rows
         )
-        return _apply(parts, params, opt, grads), metrics
+        return _apply(parts, params, opt, grads, value), metrics
 
+    by_class = batch._replace(step=())  # the only field without a row for each class
     (params, opt), metrics = jax.lax.scan(
-        one, (state.params, state.opt), (jnp.arange(classes), batch)
+        one, (state.params, state.opt), (jnp.arange(classes), by_class)
     )
     return params, opt, jax.tree.map(lambda leaf: jnp.sum(leaf, 0), metrics)
 
 
 def _apply(
-    parts: _Parts, params: PyTree, opt: PyTree, grads: PyTree
+    parts: _Parts, params: PyTree, opt: PyTree, grads: PyTree, value: Array
 ) -> tuple[PyTree, PyTree]:
-    updates, opt = parts.outer.update(grads, opt, params)
+    updates, opt = parts.outer.update(grads, opt, params, value=value)
     return parts.decoder.project(optax.apply_updates(params, updates)), opt
 
 

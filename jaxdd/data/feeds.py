@@ -18,11 +18,14 @@ from jaxdd.base import (
     Key,
     Nothing,
     PerClass,
+    PyTree,
+    Segment,
+    Segments,
     Uniform,
 )
 from jaxdd.records import Views
 
-__all__ = ["sample"]
+__all__ = ["draw_segments", "outside_batch", "sample", "segment", "target_epochs"]
 
 _STREAM = 0x66656564  # beyond any step: methods derive fold_in(key, step) from this key
 
@@ -35,6 +38,7 @@ def sample(
     `Uniform` goes through the corpus in a new order every epoch and leaves out the
     last n % batch rows of that order. `PerClass` draws distinct rows of every class,
     fields [k, min(batch, n_max), ...] with n_max the size of the largest class.
+    `Segments` has no images, only pieces of the experts' trajectories in `extra`.
 
     Args:
       feed: what to draw; static.
@@ -46,14 +50,78 @@ def sample(
     Raises:
       InputError: the batch is smaller than 1.
     """
+    step = jnp.asarray(step, jnp.int32)
     if isinstance(feed, Nothing):
-        return Batch(image=(), target=(), index=(), weight=())  # type: ignore
+        return _empty()
+    if isinstance(feed, Segments):
+        rows = draw_segments(feed, key, step, assets[feed.name].last.shape[0])
+        pieces = segment(feed, assets[feed.name].snapshots, *rows)
+        return outside_batch(step, pieces)
     if feed.batch < 1:
         raise InputError(f"the batch is {feed.batch}; it must be at least 1")
     key = jax.random.fold_in(key, _STREAM)
     if isinstance(feed, PerClass):
-        return _sample_per_class(feed, corpus, jax.random.fold_in(key, step))
-    return _sample_uniform(feed, corpus, assets, key, step)
+        batch = _sample_per_class(feed, corpus, jax.random.fold_in(key, step))
+    else:
+        batch = _sample_uniform(feed, corpus, assets, key, step)
+    return batch._replace(step=step)
+
+
+def outside_batch(step: Array, extra: PyTree) -> Batch:
+    """The batch of a step that consumes something else than real images."""
+    return _empty()._replace(extra=extra, step=step)
+
+
+def _empty() -> Batch:
+    return Batch(image=(), target=(), index=(), weight=())  # type: ignore
+
+
+def draw_segments(
+    feed: Segments, key: Key, step: Array | int, num_experts: int
+) -> tuple[Array, Array]:
+    """Which pieces of the experts' trajectories a step gets.
+
+    Args:
+      feed: how they are drawn.
+      key: constant over the run. step: int32 [], may be traced.
+      num_experts: how many there are.
+
+    Returns:
+      The experts and the epochs of the starts, both int32 [meta_batch].
+    """
+    key_order, key_epoch = jax.random.split(jax.random.fold_in(key, _STREAM))
+    step = jnp.asarray(step, jnp.int32)
+    position = step * feed.meta_batch + jnp.arange(feed.meta_batch, dtype=jnp.int32)
+
+    def expert(place: Array) -> Array:
+        order = jax.random.fold_in(key_order, place // num_experts)
+        return rng.permuted(order, place % num_experts, num_experts)
+
+    last: Array | int = feed.last
+    if feed.ramp_steps:
+        done = (feed.last - feed.ramp_from) * step // feed.ramp_steps
+        last = jnp.minimum(feed.ramp_from + done, feed.last)
+    epoch = jax.random.randint(
+        jax.random.fold_in(key_epoch, step), (feed.meta_batch,), feed.first, last
+    )
+    return jax.vmap(expert)(position), epoch.astype(jnp.int32)
+
+
+def target_epochs(feed: Segments) -> tuple[int, ...]:
+    """Epochs from the start of a piece to each of its targets."""
+    return tuple(range(1, feed.epochs + 1)) if feed.every else (feed.epochs,)
+
+
+def segment(feed: Segments, snapshots: Array, expert: Array, epoch: Array) -> Segment:
+    """The pieces themselves.
+
+    Args:
+      feed: gives the distances from start to targets.
+      snapshots: [e,epochs+1,p]. expert, epoch: int32 [n].
+    """
+    ahead = jnp.asarray(target_epochs(feed))
+    target = snapshots[expert[:, None], epoch[:, None] + ahead[None]]
+    return Segment(snapshots[expert, epoch], target, epoch, expert)
 
 
 def _sample_uniform(

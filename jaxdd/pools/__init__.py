@@ -1,6 +1,8 @@
 """Where the networks of a distillation step come from."""
 
+from jaxdd.pools.many import many
+from jaxdd.pools.matched import matched
 from jaxdd.pools.online import online
-from jaxdd.pools.static import fresh
+from jaxdd.pools.static import fresh, none
 
-__all__ = ["fresh", "online"]
+__all__ = ["fresh", "many", "matched", "none", "online"]

@@ -24,13 +24,14 @@ class HostTransferError(RuntimeError):
 
 
 def chunk_program(step: Step, length: int) -> Callable:
-    """Up to `length` steps as one pure function of (state, data, count).
+    """Up to `length` steps as one pure function of (state, data, count, rows=None).
 
     `count` is traced, so chunks of any length share one compilation, and the rounding
     of a step does not depend on the chunk it falls into.
 
     Args:
-      step: (state, data) -> (state, metrics).
+      step: (state, data) -> (state, metrics); with rows, every leaf [length,...], it
+        gets (data, row) instead of the data, a row for each step.
       length: rows of the buffers for the metrics.
 
     Returns:
@@ -39,15 +40,20 @@ def chunk_program(step: Step, length: int) -> Callable:
     """
     step = jax.jit(step, inline=True)  # traced once, for its shapes and for the loop
 
-    def run(state: Any, data: PyTree, count: Array) -> tuple[Any, Metrics, Array]:
+    def run(
+        state: Any, data: PyTree, count: Array, rows: PyTree = None
+    ) -> tuple[Any, Metrics, Array]:
+        def given(index: Array | int) -> PyTree:
+            return data if rows is None else (data, tree.take(rows, index))
+
         buffers = jax.tree.map(
             lambda leaf: jnp.zeros((length, *leaf.shape), leaf.dtype),
-            jax.eval_shape(step, state, data)[1],
+            jax.eval_shape(lambda s: step(s, given(0)), state)[1],
         )
 
         def body(index: Array, carry: tuple[Any, Metrics]) -> tuple[Any, Metrics]:
             state, buffers = carry
-            state, metrics = step(state, data)
+            state, metrics = step(state, given(index))
             return state, tree.write(buffers, index, metrics)
 
         state, buffers = jax.lax.fori_loop(0, count, body, (state, buffers))
@@ -56,7 +62,9 @@ def chunk_program(step: Step, length: int) -> Callable:
     return run
 
 
-def compiled_chunk(step: Step, length: int, state: Any, data: PyTree) -> Callable:
+def compiled_chunk(
+    step: Step, length: int, state: Any, data: PyTree, rows: PyTree = None
+) -> Callable:
     """A compiled `chunk_program` that consumes the state it is given.
 
     Args:
@@ -64,6 +72,7 @@ def compiled_chunk(step: Step, length: int, state: Any, data: PyTree) -> Callabl
       length: most steps in a call.
       state: of the first call; those it returns lie on the same devices.
       data: constant arrays.
+      rows: of the steps of the first call, or None.
 
     Raises:
       HostTransferError: the step calls the host.
@@ -74,7 +83,8 @@ def compiled_chunk(step: Step, length: int, state: Any, data: PyTree) -> Callabl
         places = (jax.tree.map(lambda leaf: leaf.sharding, state), None, None)
     program = chunk_program(step, length)
     jitted = jax.jit(program, donate_argnums=0, out_shardings=places)
-    traced = jitted.trace(state, data, devices.replicate(mesh, np.int32(0)))
+    count = devices.replicate(mesh, np.int32(0))
+    traced = jitted.trace(state, data, count, *(() if rows is None else (rows,)))
     # The transfer guard does not see callbacks, so they are looked for here.
     if calls := host_calls(traced.jaxpr):
         raise HostTransferError(

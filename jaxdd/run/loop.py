@@ -22,6 +22,7 @@ from jaxdd.base import PyTree
 from jaxdd.run import agreement
 from jaxdd.run import hooks as between
 from jaxdd.run import mesh as devices
+from jaxdd.run.ahead import Ahead, Outside
 from jaxdd.run.checkpoint import Checkpoints, Saved
 from jaxdd.run.chunk import Step, compiled_chunk
 from jaxdd.run.metrics import MetricsLog
@@ -91,7 +92,14 @@ class Loop:
         self._programs: dict[Any, Callable] = {}
 
     def __call__(
-        self, step: Step, state: Any, num_steps: int, data: PyTree, *, stage: str
+        self,
+        step: Step,
+        state: Any,
+        num_steps: int,
+        data: PyTree,
+        *,
+        stage: str,
+        outside: Outside | None = None,
     ) -> tuple[Any, dict[str, Any]]:
         """Runs a stage, or what is left of it.
 
@@ -102,6 +110,8 @@ class Loop:
           num_steps: steps in all.
           data: constant arrays; an argument of the compiled program.
           stage: names bar, checkpoints and rows; used once per run.
+          outside: what the steps consume besides, read on the host a chunk ahead; the
+            step then gets (data, row) in place of the data.
 
         Returns:
           The last state, and the metrics of all steps as NumPy, each [num_steps, ...].
@@ -116,9 +126,11 @@ class Loop:
         mesh = devices.mesh_of((state, data))
         if mesh is None and jax.process_count() > 1:
             everything = devices.make_mesh()
-            result, rows = self._stage(step, state, num_steps, data, stage, everything)
+            result, rows = self._stage(
+                step, state, num_steps, data, stage, everything, outside
+            )
             return devices.here(result), rows
-        return self._stage(step, state, num_steps, data, stage, mesh)
+        return self._stage(step, state, num_steps, data, stage, mesh, outside)
 
     def _stage(
         self,
@@ -128,11 +140,12 @@ class Loop:
         data: PyTree,
         stage: str,
         mesh: Mesh | None,
+        outside: Outside | None,
     ) -> tuple[Any, Rows]:
         """A stage on a mesh, from its last checkpoint on."""
         state = devices.placed_copy(state, mesh)
         if num_steps == 0:
-            return state, _no_metrics(step, state, data)
+            return state, {} if outside else _no_metrics(step, state, data)
         with ExitStack() as stack:
             store = self._store(stage, num_steps)
             saved = stack.enter_context(store).restore(state) if store else None
@@ -143,7 +156,9 @@ class Loop:
             bar = stack.enter_context(
                 progress_bar(stage, saved.step, num_steps, self._progress)
             )
-            run = _Stage(stage, num_steps, store, stop, bar)
+            length = chunk_length(num_steps, self._most)
+            ahead = stack.enter_context(Ahead(outside, length)) if outside else None
+            run = _Stage(stage, num_steps, store, stop, bar, length, ahead)
             return self._run(run, step, saved, devices.replicate(mesh, data))
 
     def _run(
@@ -154,16 +169,15 @@ class Loop:
         history = [saved.metrics] if done else []
         if self._log is not None:
             self._log.align(run.name, done, saved.metrics)
-        length = chunk_length(run.num_steps, self._most)
         began = time.monotonic()
-        program = self._program(step, length, state, data)
+        program = self._program(step, run, state, data, run.rows(run.chunk(done)))
         compiled = time.monotonic()
         run.bar.compiled()
-        due = _Schedule(length, self._save_every, self._seconds)
+        due = _Schedule(run.length, self._save_every, self._seconds)
         last = False
         while not last:
-            steps = done, min(run.num_steps, (done // length + 1) * length)
-            state, rows = self._advance(program, state, data, run.name, steps)
+            steps = run.chunk(done)
+            state, rows = self._advance(program, state, data, run, steps)
             done = steps[1]
             history.append(rows)
             run.bar.advance(steps[1] - steps[0], rows)
@@ -185,15 +199,17 @@ class Loop:
         program: Callable,
         state: Any,
         data: PyTree,
-        stage: str,
+        run: _Stage,
         steps: tuple[int, int],
     ) -> tuple[Any, Rows]:
         """Runs steps [first, end) on the device, then looks at what came out."""
-        first, end = steps
+        (first, end), stage, mesh = steps, run.name, devices.mesh_of(state)
         # The one transfer to the device, before the guard forbids them.
-        count = devices.replicate(devices.mesh_of(state), np.int32(end - first))
+        count = devices.replicate(mesh, np.int32(end - first))
+        given = [devices.replicate(mesh, run.rows(steps))] if run.ahead else []
+        run.fetch(end)
         with jax.transfer_guard("disallow"):
-            state, buffers, has_nan = program(state, data, count)
+            state, buffers, has_nan = program(state, data, count, *given)
         if jax.process_count() > 1:
             buffers, has_nan = devices.here((buffers, has_nan))
         buffers, has_nan = jax.device_get((buffers, has_nan))
@@ -204,12 +220,16 @@ class Loop:
         between.check_finite(stage, (first, end - 1), rows, bool(has_nan))
         return state, rows
 
-    def _program(self, step: Step, length: int, state: Any, data: PyTree) -> Callable:
+    def _program(
+        self, step: Step, run: _Stage, state: Any, data: PyTree, rows: PyTree
+    ) -> Callable:
         """The compiled chunk; made once for each step function and set of shapes."""
-        leaves, structure = jax.tree.flatten((state, data))
-        key = (step, length, structure, *((jax.typeof(x), x.sharding) for x in leaves))
+        rows = devices.replicate(devices.mesh_of(state), rows)
+        leaves, structure = jax.tree.flatten((state, data, rows))
+        shapes = ((jax.typeof(x), x.sharding) for x in leaves)
+        key = (step, run.length, structure, *shapes)
         if key not in self._programs:
-            self._programs[key] = compiled_chunk(step, length, state, data)
+            self._programs[key] = compiled_chunk(step, run.length, state, data, rows)
         return self._programs[key]
 
     def _store(self, stage: str, num_steps: int) -> Checkpoints | None:
@@ -228,6 +248,19 @@ class _Stage:
     store: Checkpoints | None
     stop: between.Stop
     bar: Bar
+    length: int  # of a chunk
+    ahead: Ahead | None  # reads what the steps consume from the host
+
+    def chunk(self, done: int) -> tuple[int, int]:
+        """The steps after `done`, up to the end of their chunk."""
+        return done, min(self.num_steps, (done // self.length + 1) * self.length)
+
+    def rows(self, steps: tuple[int, int]) -> PyTree:
+        return self.ahead.rows(steps) if self.ahead is not None else None
+
+    def fetch(self, done: int) -> None:
+        if self.ahead is not None:
+            self.ahead.fetch(self.chunk(done))
 
     def save(self, done: int, state: Any, metrics: Rows) -> None:
         if self.store is not None:

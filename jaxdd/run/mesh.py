@@ -30,6 +30,7 @@ __all__ = [
     "on_mesh",
     "placed_copy",
     "replicate",
+    "set_around",
     "shard_batch",
     "shard_rows",
     "split_lead",
@@ -150,6 +151,13 @@ def _same(tree: PyTree) -> PyTree:
     return tree
 
 
+def set_around(mesh: Mesh | None) -> contextlib.AbstractContextManager:
+    """Lets what is traced inside see the mesh (`jaxdd.tree.map_members`)."""
+    if mesh is None:
+        return contextlib.nullcontext()
+    return jax.sharding.use_abstract_mesh(mesh.abstract_mesh)
+
+
 def shard_batch(mesh: Mesh | None, batch: Batch) -> Batch:
     """The batch with its rows split over `data`; for use inside jit.
 
@@ -161,7 +169,11 @@ def shard_batch(mesh: Mesh | None, batch: Batch) -> Batch:
       mesh: as made by `make_mesh`, or None.
       batch: of one step.
     """
-    return shard_rows(mesh, batch, axis=batch.image.ndim - 4)
+    if isinstance(batch.image, tuple):  # no images: nothing whose rows could be split
+        return batch
+    rows = batch._replace(step=())
+    split = shard_rows(mesh, rows, axis=batch.image.ndim - 4)
+    return batch if split is rows else split._replace(step=batch.step)
 
 
 def shard_rows(mesh: Mesh | None, tree: PyTree, *, axis: int = 0) -> PyTree:

@@ -23,15 +23,16 @@ from jaxdd.base import (
     Key,
     Method,
     Metrics,
+    Segment,
     State,
     Synthetic,
     Task,
 )
-from jaxdd.data.feeds import sample
+from jaxdd.data.feeds import outside_batch, sample
 from jaxdd.records import Meta, TeacherNeed
 from jaxdd.run import environment
 from jaxdd.run.config import RunConfig, identity, run_hash
-from jaxdd.run.mesh import here, make_mesh, replicate, shard_batch
+from jaxdd.run.mesh import here, make_mesh, replicate, set_around, shard_batch
 
 __all__ = ["Plan", "distil", "key_of", "make_plan", "package", "seeds_of"]
 
@@ -90,10 +91,17 @@ def _mesh(devices: int) -> Mesh | None:
 def _advance(distiller: Distiller, mesh: Mesh | None) -> Step:
     """One outer step with its sampling; the same function object for all seeds."""
 
-    def advance(state: State, data: Data) -> tuple[State, Metrics]:
-        corpus, assets = data
-        batch = sample(distiller.feed, corpus, assets, state.key, state.step)
-        return distiller.step(state, shard_batch(mesh, batch), assets)
+    def advance(
+        state: State, data: Data | tuple[Data, Segment]
+    ) -> tuple[State, Metrics]:
+        if isinstance(data[1], Segment):  # read on the host
+            (_, assets), pieces = data
+            batch = outside_batch(state.step, pieces)
+        else:
+            corpus, assets = data
+            batch = sample(distiller.feed, corpus, assets, state.key, state.step)
+        with set_around(mesh):
+            return distiller.step(state, shard_batch(mesh, batch), assets)
 
     return advance
 

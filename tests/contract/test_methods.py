@@ -151,8 +151,13 @@ def test_sharded_batch_gives_the_same_step(name: str, x64) -> None:
     mesh = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Auto,))
     batch = jax.jit(this.batch)(this.state)
     axis = 1 if isinstance(this.distiller.feed, PerClass) else 0
-    spread = NamedSharding(mesh, P(*(None,) * axis, "data"))
-    everywhere = NamedSharding(mesh, P())
+    everywhere, by_rows = (
+        NamedSharding(mesh, P(*axes)) for axes in ((), (*(None,) * axis, "data"))
+    )
+    # A step of segments has no rows, and the step's number is no row either.
+    spread = jax.tree.map(lambda leaf: everywhere, batch)
+    if not isinstance(batch.image, tuple):
+        spread = jax.tree.map(lambda leaf: by_rows, batch)._replace(step=everywhere)
     # In float64: a float32 solve turns another order of summation into 1e-3.
     inputs = as_float64((this.state, batch, this.assets))
     places = everywhere, spread, everywhere

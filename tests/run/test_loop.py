@@ -269,8 +269,8 @@ def test_step_that_calls_the_host_is_caught(call: str) -> None:
 def test_transfer_during_a_chunk_is_caught(monkeypatch) -> None:
     made = loop_module.compiled_chunk
 
-    def leaky(step, length, state, data):
-        program = made(step, length, state, data)
+    def leaky(step, length, state, data, rows):
+        program = made(step, length, state, data, rows)
         return lambda state, data, count: program(state, data, int(count))
 
     monkeypatch.setattr(loop_module, "compiled_chunk", leaky)
