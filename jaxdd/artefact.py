@@ -89,7 +89,8 @@ def load(path: str | Path) -> Distilled:
 def storage(distilled: Distilled) -> dict[str, int]:
     """The storage ledger, in bytes: images, targets, modules, whitening.
 
-    Targets include weights and learned scalars.
+    Targets include weights and learned scalars. Images that are decoded from fewer
+    numbers count as those.
     """
     s = distilled.synthetic
     parts = {
@@ -98,7 +99,10 @@ def storage(distilled: Distilled) -> dict[str, int]:
         "modules": distilled.modules,
         "whitening": distilled.whitening,
     }
-    return {name: tree.size_in_bytes(part) for name, part in parts.items()}
+    ledger = {name: tree.size_in_bytes(part) for name, part in parts.items()}
+    if distilled.meta.image_floats:
+        ledger["images"] = distilled.meta.image_floats * s.image.dtype.itemsize
+    return ledger
 
 
 def pack(content: PyTree) -> tuple[dict[str, np.ndarray], Any]:

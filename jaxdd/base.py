@@ -308,6 +308,8 @@ class Distiller(NamedTuple):
     un-jitted, shape-stable and structure-preserving. `gradient`, where it exists, is
     the outer gradient before the optimiser. `warm` is applied `warm_steps` times
     before step 0 (ageing a pool); calls beyond what is needed change nothing.
+    `image_floats` counts the stored numbers of images that are decoded from fewer than
+    their pixels.
     """
 
     init: Callable[[Key, Corpus, Assets], State]
@@ -318,6 +320,7 @@ class Distiller(NamedTuple):
     gradient: Callable[[State, Batch, Assets], tuple[PyTree, Metrics]] | None = None
     warm: Callable[[State, Assets], State] | None = None
     warm_steps: int = 0
+    image_floats: int = 0
 
 
 class Parts(NamedTuple):

@@ -10,6 +10,7 @@ from operator import mul
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 
 from jaxdd import augment
 from jaxdd.base import Array, Key, PyTree
@@ -59,6 +60,10 @@ def draw_rows(
     Returns:
       int32 [b], and float32 [b] or None.
     """
+    if recipe.ordered and 0 < recipe.batch < size:
+        place = jnp.asarray(step, jnp.int32) % (size // recipe.batch)
+        rows = jnp.arange(recipe.batch, dtype=jnp.int32)
+        return place * recipe.batch + rows, None
     if recipe.epochs and 0 < recipe.batch < size and size % recipe.batch:
         return epoch_batch(key, step, recipe.batch, size)
     return epoch_rows(key, step, recipe.batch, size), None

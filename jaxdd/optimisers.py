@@ -151,6 +151,9 @@ def schedule(spec: OptimiserSpec, num_steps: int) -> optax.Schedule:
     A linear warm-up from `warmup_start`, then the decay over the remaining steps: it
     reaches `final` times the rate at step `num_steps`, one after the last.
     """
+    if spec.rates:
+        rates = jnp.asarray(spec.rates)
+        return lambda count: rates[jnp.minimum(count, len(spec.rates) - 1)]
     warm = _warmup(spec, num_steps)
     rate, rest = spec.learning_rate, max(num_steps - warm, 1)
     if spec.schedule == "linear":
@@ -287,10 +290,10 @@ def _core(
         trust = scale_by_clipped_trust(rate, decay, spec.trust, spec.clip_trust)
         return [trust, *momentum, step]
     if spec.name == "adam":
-        return [optax.adam(rate)]
+        return [optax.adam(rate, spec.b1, spec.b2)]
     if spec.name == "adamw":
-        return [optax.adamw(rate, weight_decay=decay)]
-    return [optax.lamb(rate, weight_decay=decay)]
+        return [optax.adamw(rate, spec.b1, spec.b2, weight_decay=decay)]
+    return [optax.lamb(rate, spec.b1, spec.b2, weight_decay=decay)]
 
 
 def _check(spec: OptimiserSpec, num_steps: int) -> None:
@@ -309,6 +312,13 @@ def _check(spec: OptimiserSpec, num_steps: int) -> None:
         value = getattr(spec, field)
         if not (math.isfinite(value) and value >= 0):
             raise InputError(f"optimiser.{field}={value}: must be finite and >= 0")
+    for field in ("b1", "b2"):
+        if not 0 <= getattr(spec, field) < 1:
+            raise InputError(
+                f"optimiser.{field}={getattr(spec, field)}: must be in [0, 1)"
+            )
+    if any(not (math.isfinite(rate) and rate >= 0) for rate in spec.rates):
+        raise InputError(f"optimiser.rates={spec.rates}: each must be finite and >= 0")
     if spec.name == "adam" and spec.weight_decay:
         raise InputError(
             f"optimiser.weight_decay={spec.weight_decay}: adam has none; "

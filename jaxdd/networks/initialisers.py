@@ -1,4 +1,4 @@
-"""How fresh weights are drawn: PyTorch's defaults, or Flax's.
+"""How fresh weights are drawn: PyTorch's defaults, Flax's, or Glorot's.
 
 For methods that embed images with untrained networks the initial distribution is part
 of the method, so it is chosen by name (`NetworkSpec.initialiser`).
@@ -13,7 +13,7 @@ from jax.nn import initializers
 
 __all__ = ["Initialiser", "Kind", "initialiser", "stage_initialiser", "weight_dtype"]
 
-Kind = Literal["torch", "uniform", "flax"]
+Kind = Literal["torch", "uniform", "flax", "xavier"]
 Draw = Callable[..., jax.Array]
 
 
@@ -29,7 +29,10 @@ def initialiser(kind: Kind, fan_in: int) -> Initialiser:
 
     torch, uniform: kernel and bias uniform with bound 1/sqrt(fan_in) (the Kaiming
     uniform rule with negative slope sqrt(5)). flax: LeCun normal kernels, zero biases.
+    xavier: Glorot normal kernels, zero biases.
     """
+    if kind == "xavier":
+        return Initialiser(initializers.glorot_normal(), initializers.zeros)
     if kind == "flax":
         return Initialiser(initializers.lecun_normal(), initializers.zeros)
     draw = _uniform(fan_in**-0.5)

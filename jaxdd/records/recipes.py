@@ -34,10 +34,10 @@ class NetworkSpec:
     """convnet only."""
     activation: Literal["relu", "sigmoid", "leaky_relu", "swish"] = "relu"
     """convnet only. leaky_relu has slope 0.01."""
-    initialiser: Literal["torch", "uniform", "flax"] = "torch"
+    initialiser: Literal["torch", "uniform", "flax", "xavier"] = "torch"
     """torch: uniform with bound 1/sqrt(fan_in) for kernels and biases, but in ResNets
     torchvision's normal kernels; uniform: that bound everywhere; flax: LeCun normal
-    kernels, zero biases."""
+    kernels, zero biases; xavier: Glorot normal kernels, zero biases."""
     batch_momentum: float = 0.9
     """Weight of the old running statistic (Flax convention; 1 - PyTorch's)."""
     conv: Literal["auto", "stock", "cpu", "rows"] = "auto"
@@ -90,6 +90,13 @@ class OptimiserSpec:
     """lars: ratio of the step's norm to the weights' norm (eta)."""
     clip_trust: bool = True
     """lars: never step further than plain SGD would."""
+    b1: float = 0.9
+    """adam, adamw, lamb: decay of the average of gradients."""
+    b2: float = 0.999
+    """adam, adamw, lamb: decay of the average of squared gradients."""
+    rates: tuple[float, ...] = ()
+    """The learning rate of each step, in place of `learning_rate` and its schedule;
+    beyond them the last one stays."""
 
 
 @dataclass(frozen=True)
@@ -175,6 +182,9 @@ class Recipe:
     augment: AugmentSpec = AugmentSpec()
     ema: float = 0.0
     """Decay of an exponential average of the weights, used at test; 0 = off."""
+    ordered: bool = False
+    """Each batch takes the rows that follow those of the one before; every pass is
+    alike. Sets only."""
 
 
 @dataclass(frozen=True)

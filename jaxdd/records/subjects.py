@@ -216,6 +216,10 @@ class Protocol:
     full_train: Recipe = Recipe(steps=0)
     """Training on the whole training set (row `full`) for sets with class labels; 0
     steps and epochs leave it out."""
+    replay: bool = False
+    """Train by the steps that the set brings, with its batches in their order and its
+    rates (`dd`); real images by the same steps at one rate, of `learning_rates` or the
+    recipe's. A set without steps is trained by `train`."""
 
 
 @dataclass(frozen=True)
@@ -270,3 +274,6 @@ class Meta:
     rows: tuple[dict[str, Any], ...] = field(default=(), hash=False)
     """The rows of the report at the time of saving, which --verify re-measures."""
     versions: dict[str, str] = field(default_factory=dict, hash=False)
+    image_floats: int = 0
+    """Numbers that the images are made of, where they are decoded from fewer than
+    their pixels; 0 = the pixels."""
