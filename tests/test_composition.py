@@ -6,6 +6,7 @@ import numpy as np
 import optax
 import pytest
 
+from jaxdd import optimisers
 from jaxdd.base import (
     Batch,
     Decoder,
@@ -14,10 +15,13 @@ from jaxdd.base import (
     Nothing,
     PerClass,
     Pool,
+    Segment,
+    Segments,
     Synthetic,
     Variables,
 )
 from jaxdd.composition import compose, one_shot
+from jaxdd.run.mesh import make_mesh, replicate, set_around
 from tests.helpers import toy_corpus
 
 
@@ -138,3 +142,124 @@ def test_one_shot_changes_nothing_after_init(key: jax.Array) -> None:
     np.testing.assert_array_equal(after.params["image"], state.params["image"])
     exported = distiller.export(after, {})
     assert exported.image.shape == (2, 8, 8, 1)
+
+
+def noisy_pool() -> Pool:
+    """A number drawn at every step, and how often it was updated."""
+    return Pool(
+        init=lambda key, assets, synthetic: jnp.zeros((), jnp.int32),
+        draw=lambda key, pool, assets: (
+            jnp.int32(0),
+            Variables(jax.random.normal(key), {}),
+        ),
+        update=lambda key, pool, index, synthetic, batch: pool + 1,
+    )
+
+
+def scaled_distance(synthetic, batch, variables, assets, key):
+    loss = variables.params**2 * jnp.sum((synthetic.image - batch.image.mean()) ** 2)
+    return loss, {"loss": loss}
+
+
+def averaging(count: int) -> Distiller:
+    return compose(
+        decoder(),
+        scaled_distance,
+        noisy_pool(),
+        optax.sgd(0.01),
+        PerClass(3),
+        meta_batch=count,
+    )
+
+
+def test_meta_batch_averages_over_networks(key: jax.Array, batch: Batch) -> None:
+    distiller = averaging(3)
+    state = distiller.init(key, toy_corpus(), {})
+    after, metrics = distiller.step(state, batch, {})
+    draw = jax.random.split(jax.random.fold_in(state.key, 0), 4)[1]
+    numbers = np.array([jax.random.normal(k) for k in jax.random.split(draw, 3)])
+    away = np.asarray(state.params - batch.image.mean())
+    want = np.mean(numbers**2) * 2 * away
+    assert distiller.gradient is not None
+    grads, same = distiller.gradient(state, batch, {})
+    np.testing.assert_allclose(grads, want, rtol=1e-5)
+    np.testing.assert_allclose(after.params, state.params - 0.01 * want, rtol=1e-5)
+    want_loss = np.mean(numbers**2) * np.sum(away**2)
+    np.testing.assert_allclose(metrics["loss"], want_loss, rtol=1e-5)
+    assert same.keys() == metrics.keys()
+    assert np.asarray(after.pool).tolist() == [1, 1, 1]
+
+
+def test_meta_batch_spread_over_devices(key: jax.Array, batch: Batch) -> None:
+    mesh = make_mesh(data=4)
+    distiller = averaging(8)
+    state = distiller.init(key, toy_corpus(), {})
+
+    def spread(state, batch):
+        with set_around(mesh):
+            return distiller.step(state, batch, {})
+
+    alone, metrics = jax.jit(lambda *given: distiller.step(*given, {}))(state, batch)
+    many, same = jax.jit(spread)(*replicate(mesh, (state, batch)))
+    np.testing.assert_allclose(many.params, alone.params, rtol=1e-6)
+    np.testing.assert_allclose(same["loss"], metrics["loss"], rtol=1e-6)
+    text = jax.jit(spread).lower(*replicate(mesh, (state, batch))).as_text()
+    assert "manual_computation" in text  # else every device would do all networks
+
+
+def test_each_segment_is_matched_on_its_own(key: jax.Array) -> None:
+    def objective(synthetic, batch, variables, assets, key):
+        piece = batch.extra
+        assert piece.start.shape == (5,)
+        assert piece.target.shape == (1, 5)
+        loss = jnp.sum(synthetic.image) * piece.start.sum()
+        return loss, {"loss": loss}
+
+    start = jnp.arange(10.0).reshape(2, 5)
+    piece = Segment(start, start[:, None] + 1, jnp.arange(2), jnp.arange(2))
+    none: tuple = ()
+    given = Batch(none, none, none, none, extra=piece, step=jnp.int32(0))  # type: ignore
+    for count in (1, 2):
+        feed = Segments(1, 2, meta_batch=count)
+        distiller = compose(
+            decoder(), objective, noisy_pool(), optax.sgd(1.0), feed, meta_batch=count
+        )
+        state = distiller.init(key, toy_corpus(), {})
+        own = given._replace(extra=jax.tree.map(lambda leaf, n=count: leaf[:n], piece))
+        assert distiller.gradient is not None
+        grads, _ = distiller.gradient(state, own, {})
+        want = float(start[:count].sum(1).mean())
+        np.testing.assert_allclose(grads, np.full((4, 1, 1, 1), want), rtol=1e-6)
+
+
+def test_exported_average(key: jax.Array, batch: Batch) -> None:
+    parts = decoder(), class_mean_distance, counting_pool(), optax.sgd(0.5), PerClass(3)
+    distiller = compose(*parts, ema=0.9)
+    states = [distiller.init(key, toy_corpus(), {})]
+    for _ in range(2):
+        states.append(distiller.step(states[-1], batch, {})[0])
+    x0, x1, x2 = (np.asarray(s.params) for s in states)
+    want = 0.9 * (0.9 * x0 + 0.1 * x1) + 0.1 * x2
+    np.testing.assert_allclose(distiller.export(states[-1], {}).image, want, rtol=1e-6)
+    assert np.abs(want - x2).max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"), [({"meta_batch": 0}, "meta_batch=0"), ({"ema": 1.0}, "ema=1.0")]
+)
+def test_values_of_compose_without_meaning(wrong: dict, named: str) -> None:
+    parts = decoder(), class_mean_distance, counting_pool(), optax.sgd(0.5), PerClass(3)
+    with pytest.raises(InputError, match=named):
+        compose(*parts, **wrong)
+
+
+def test_the_loss_reaches_the_optimiser(key: jax.Array, batch: Batch) -> None:
+    for threshold, moves in ((1e9, True), (-1.0, False)):
+        outer = optimisers.gated(optax.sgd(0.5, momentum=0.5), threshold)
+        distiller = build(outer=outer)
+        state = distiller.init(key, toy_corpus(), {})
+        after, _ = distiller.step(state, batch, {})
+        same = (after.params == state.params).all()
+        assert bool(same) != moves
+        trace = jax.tree.leaves(after.opt)[0]
+        assert bool((trace == 0).all()) != moves

@@ -257,3 +257,26 @@ def test_clip_by_average_follows_its_recursion():
         )
     # Only the third norm exceeds twice the average, which holds it already.
     assert 100 > 2 * (0.9 * (0.9 * 5 + 0.1 * 1) + 0.1 * 100)
+
+
+def test_an_optimiser_for_each_part() -> None:
+    params = {"image": jnp.ones(3), "hyper": {"log_rate": jnp.float32(2)}}
+    parts = {"image": optax.sgd(1.0), "hyper": optax.sgd(0.1), "target": optax.sgd(9)}
+    optimiser = optimisers.by_part(parts)
+    updates, _ = optimiser.update(params, optimiser.init(params), params)
+    np.testing.assert_allclose(updates["image"], -np.ones(3))
+    np.testing.assert_allclose(updates["hyper"]["log_rate"], -0.2)
+    with pytest.raises(KeyError, match="other"):
+        optimiser.init({**params, "other": jnp.ones(1)})
+
+
+def test_a_gated_step_leaves_parameters_and_momentum() -> None:
+    optimiser = optimisers.gated(optax.sgd(0.1, momentum=0.5), 1.0)
+    params = jnp.array([1.0, 2.0])
+    first, state = optimiser.update(params, optimiser.init(params), value=0.9)
+    np.testing.assert_allclose(first, -0.1 * params)
+    still, same = optimiser.update(params, state, value=1.1)
+    assert not np.any(still)
+    np.testing.assert_array_equal(same[0].trace, state[0].trace)
+    moved, _ = optimiser.update(params, same, value=1.0)
+    np.testing.assert_allclose(moved, -0.15 * params, rtol=1e-6)

@@ -8,15 +8,17 @@ import pytest
 from jaxdd import whiten
 from jaxdd.augment.views import apply_view
 from jaxdd.base import (
+    ExpertsAsset,
     InputError,
     Nothing,
     PerClass,
+    Segments,
     TeacherAsset,
     Uniform,
     Variables,
 )
 from jaxdd.data.corpus import build
-from jaxdd.data.feeds import sample
+from jaxdd.data.feeds import draw_segments, sample
 from jaxdd.records import Views
 from tests.helpers import identity_whitening, toy_corpus, toy_images
 
@@ -204,3 +206,36 @@ def test_float64_follows_the_whitening(x64, key):
         batch = _sample(Uniform(4), corpus, {}, key, 0)
         assert batch.image.dtype == batch.weight.dtype == dtype
         assert batch.index.dtype == batch.target.dtype == jnp.int32
+
+
+def test_segments_are_pieces_of_trajectories(corpus, key) -> None:
+    """Snapshot e of expert i is filled with 10 i + e."""
+    numbers = 10 * np.arange(4)[:, None] + np.arange(8)[None]
+    snapshots = jnp.asarray(np.repeat(numbers[:, :, None], 3, 2), jnp.float32)
+    assets = {"experts": ExpertsAsset(snapshots[:, -1], snapshots)}
+    feed = Segments(epochs=2, first=1, last=4, every=True, meta_batch=2)
+    batch = _many(feed, corpus, key, range(40), assets)
+    piece = batch.extra
+    want = 10 * piece.expert + piece.epoch
+    assert piece.start.shape == (40, 2, 3)
+    assert bool((piece.start == want[..., None]).all())
+    for ahead in (1, 2):
+        assert bool((piece.target[:, :, ahead - 1] == want[..., None] + ahead).all())
+    assert set(np.unique(piece.epoch)) == {1, 2, 3}
+    assert np.asarray(batch.step).tolist() == list(range(40))
+    rounds = np.asarray(piece.expert).reshape(-1, 4)  # all experts once a round
+    assert (np.sort(rounds, 1) == np.arange(4)).all()
+    assert len({tuple(order) for order in rounds}) > 3
+    single = Segments(epochs=2, first=1, last=4, meta_batch=2)
+    alone = sample(single, corpus, assets, key, 7).extra
+    assert bool((alone.start == piece.start[7]).all())
+    assert bool((alone.target[:, 0] == piece.target[7, :, 1]).all())
+
+
+def test_segments_start_later_and_later(key) -> None:
+    feed = Segments(epochs=1, last=20, ramp_from=5, ramp_steps=30, meta_batch=64)
+    draw = jax.jit(lambda step: draw_segments(feed, key, step, 3)[1].max())
+    latest = [int(draw(step)) for step in (0, 10, 29, 30, 1000)]
+    # Of 64 draws the latest is the last epoch allowed, or nearly.
+    bounds = [4, 9, 18, 19, 19]
+    assert all(b - 2 <= e <= b for e, b in zip(latest, bounds, strict=True)), latest
