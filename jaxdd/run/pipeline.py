@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,6 +21,7 @@ from jaxdd.base import Assets, Dataset, Distilled, InputError
 from jaxdd.data.load import load
 from jaxdd.evaluation import Report, evaluate
 from jaxdd.prepare import prepare
+from jaxdd.records import ExpertsNeed, Need
 from jaxdd.run import agreement, summary, workdir
 from jaxdd.run import report as reports
 from jaxdd.run.config import RunConfig, cache_folder, run_hash, workdir_of
@@ -147,15 +149,25 @@ def assets_of(
         assets[need.name], measured = prepare(
             need,
             plan.dataset,
-            drive=on_mesh(plan.mesh, loop),
-            shard=partial(shard_rows, plan.mesh),
+            **_trained_by(need, plan, loop),
             cache=cache,
             view_budget=plan.config.data.view_budget,
+            expert_budget=plan.config.data.expert_budget,
             announce=announce,
             together=agreement.together(),
         )
         quality |= measured
     return assets, quality
+
+
+def _trained_by(need: Need, plan: Plan, loop: Loop) -> dict[str, Any]:
+    """Who runs the steps of a preparation, and on which devices."""
+    if isinstance(need, ExpertsNeed):
+        # Their store is their checkpoint: the loop keeps nothing.
+        group = student_group(plan.config.run, need.experts.count)
+        return {"drive": _loop(plan.config, None), "group": group}
+    split = partial(shard_rows, plan.mesh)
+    return {"drive": on_mesh(plan.mesh, loop), "shard": split}
 
 
 def _distil_all(

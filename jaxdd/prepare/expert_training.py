@@ -1,0 +1,368 @@
+"""Trains experts by the one training loop and keeps a snapshot after every epoch.
+
+Experts are trained together as students are (`evaluation.Group`), a few epochs to a
+stage of the drive, at whose end the snapshots go to the disk.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from functools import lru_cache, partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.flatten_util import ravel_pytree
+
+from jaxdd import augment, tree
+from jaxdd.base import Array, Corpus, Drive, InputError, Metrics, Network, PyTree
+from jaxdd.batches import array_source, in_steps
+from jaxdd.evaluation import Group
+from jaxdd.evaluation.students import (
+    Examples,
+    apply_to_all,
+    examples_of_corpus,
+    student_network,
+)
+from jaxdd.prepare.cache import ALONE, Together
+from jaxdd.prepare.expert_recorder import Recorder
+from jaxdd.prepare.flat import gsam
+from jaxdd.prepare.smooth import smooth_loss, smooth_source
+from jaxdd.records import AugmentSpec, Experts
+from jaxdd.training import Trainer, TrainState, trainer
+
+__all__ = ["Course", "course_of", "expert_network", "record"]
+
+Step = Callable[[Any, PyTree], tuple[Any, Metrics]]
+
+_STAGE_BYTES = 16 << 20  # of an expert's snapshots that wait for the disk
+_STAGE_STEPS = 200  # a kill loses no more steps than these, or one epoch
+_GROUP_BYTES = 16 << 20  # of snapshots, up to which more experts share a program
+_WHITE_BYTES = 8 << 30  # images that are whitened once and kept
+_LAST = 10  # steps whose loss is averaged for the report
+
+
+class Course(NamedTuple):
+    """The training of experts of one kind, as pure functions."""
+
+    run: Trainer
+    data: PyTree
+    epoch_steps: int
+    network: Network
+
+
+class _Recording(NamedTuple):
+    """An expert in training, with the snapshots of this stage's epochs."""
+
+    train: TrainState
+    kept: Array  # float32 [epochs, p]
+
+
+def expert_network(experts: Experts, corpus: Corpus) -> Network:
+    """The experts' network for the classes of the data.
+
+    Raises:
+      InputError: the data has no labels, or the network keeps statistics.
+    """
+    if not corpus.num_classes:
+        raise InputError(f"data {corpus.name!r} has no labels: experts learn classes")
+    network = student_network(experts.network, corpus.image_shape, corpus.num_classes)
+    if jax.tree.leaves(jax.eval_shape(network.init, jax.random.key(0)).stats):
+        raise InputError(
+            f"experts.network.norm={experts.network.norm!r}: trajectories are of "
+            "parameters alone, and batch norm keeps statistics; choose instance"
+        )
+    return network
+
+
+def course_of(
+    experts: Experts,
+    corpus: Corpus,
+    split: Callable[[PyTree], PyTree] | None = None,
+) -> Course:
+    """The training of these experts.
+
+    Args:
+      experts: how.
+      corpus: the training split; every image of it is used in every epoch.
+      split: spreads the rows of a batch over devices.
+
+    Raises:
+      InputError: a setting without meaning.
+    """
+    _check(experts)
+    network = expert_network(experts, corpus)
+    recipe = dataclasses.replace(experts.recipe, epochs=experts.epochs)
+    source, data, recipe = _examples(corpus, recipe)
+    epoch_steps = recipe.steps // experts.epochs
+    options: dict[str, Any] = {"split": split}
+    if experts.kind == "flat":
+        options["direction"] = gsam(experts.radius, experts.alpha)
+    if experts.kind == "smooth":
+        plain = dataclasses.replace(recipe, augment=AugmentSpec())
+        source = smooth_source(
+            source,
+            _examples(corpus, plain, data).source,
+            epoch_steps,
+            experts.damping,
+            experts.damped_epochs,
+        )
+        options["loss"] = smooth_loss(experts.penalty, experts.penalty_norm)
+        options["by_rows"] = True
+    return Course(
+        trainer(source, network, recipe, **options), data, epoch_steps, network
+    )
+
+
+def _examples(corpus: Corpus, recipe: Any, data: PyTree = None) -> Examples:
+    """All images; whitened once where whitening mixes pixels, which takes long."""
+    mixes = corpus.whitening.kind.startswith("zca")
+    on_white = recipe.augment.policy != "chain" or augment.is_identity(recipe.augment)
+    fits = 4 * corpus.image.size <= _WHITE_BYTES
+    if not (mixes and on_white and fits):
+        return examples_of_corpus(corpus, corpus.label, recipe)
+    recipe = in_steps(recipe, corpus.size)
+    data = data or (_whitened(corpus), corpus.label)
+    return Examples(array_source(recipe), data, recipe)
+
+
+def _whitened(corpus: Corpus) -> Array:
+    flat = apply_to_all(_flat_image)((), corpus)  # type: ignore[arg-type]
+    return flat.reshape(corpus.image.shape)
+
+
+def _flat_image(_: Any, image: Array) -> Array:
+    return image.reshape(len(image), -1)
+
+
+def record(
+    experts: Experts,
+    corpus: Corpus,
+    recorder: Recorder,
+    *,
+    drive: Drive,
+    group: Group,
+    together: Together = ALONE,
+) -> None:
+    """Trains the experts that are missing and records them.
+
+    Args:
+      experts: which; expert i depends on its number and the seed alone.
+      corpus: the training split.
+      recorder: gets the snapshots; what it holds already is kept.
+      drive: who runs the steps; stages `experts/FIRST-LAST/toEPOCH`.
+      group: how many are trained together, and where.
+      together: how several processes keep together.
+
+    Raises:
+      InputError: a loss is not finite, or the snapshots cannot be written.
+    """
+    course = course_of(experts, corpus, group.split)
+    teach = _Teaching(experts, course, recorder, drive, group, together)
+    pending = [
+        expert
+        for expert in range(experts.count)
+        if not together.everywhere(expert not in recorder.missing)
+    ]
+    for alike in _by_epoch(pending, teach.epochs_done):
+        size = _at_once(group, recorder.shape)
+        parts = -(-len(alike) // size)
+        for part in np.array_split(np.asarray(alike), parts):
+            teach.train([int(n) for n in part])
+
+
+def _by_epoch(experts: list[int], done: Callable[[int], int]) -> list[list[int]]:
+    """Experts that stopped after the same epoch, who can be trained together."""
+    epochs = {n: done(n) for n in experts}
+    return [[n for n in experts if epochs[n] == e] for e in sorted({*epochs.values()})]
+
+
+def _at_once(group: Group, shape: tuple[int, int, int]) -> int:
+    """As many as the group says, or a multiple of it where they are small."""
+    if group.lift is None:
+        return 1
+    _, length, parameters = shape
+    fit = _GROUP_BYTES // (4 * length * parameters * group.size)
+    return group.size * max(1, fit)
+
+
+@dataclasses.dataclass
+class _Teaching:
+    """Everything that the experts of a store have in common."""
+
+    experts: Experts
+    course: Course
+    recorder: Recorder
+    drive: Drive
+    group: Group
+    together: Together
+
+    def epochs_done(self, expert: int) -> int:
+        """After which epoch an unfinished expert goes on."""
+        begun = self._begun(expert)
+        return begun.epoch if begun else 0
+
+    def _begun(self, expert: int) -> Any:
+        # Processes whose folders differ would wait for each other forever.
+        return self.recorder.begun(expert) if self.together is ALONE else None
+
+    def train(self, numbers: list[int]) -> None:
+        """Trains a few experts together, from where they stopped."""
+        group, epochs = self.group, self.experts.epochs
+        alone = group.lift is None or len(numbers) == 1
+        done = self.epochs_done(numbers[0])
+        length = _stage_epochs(self.recorder.shape, self.course.epoch_steps)
+        state = self._start(numbers, length, new=done == 0)
+        step = _recorded(self.course.run, self.course.epoch_steps, length)
+        data = self.course.data
+        if alone:
+            state = jax.tree.map(lambda leaf: leaf[0], state)
+        else:
+            step = _lifted(step, group)
+            state, data = group.place(state), group.place_shared(data)
+        name = f"experts/{numbers[0]}-{numbers[-1]}"
+        losses = np.zeros((0, len(numbers)))
+        while done < epochs:
+            # On the same grid whether or not the experts were interrupted.
+            end = min(done - done % length + length, epochs)
+            stage = f"{name}/to{end}"
+            steps = (end - done) * self.course.epoch_steps
+            state, metrics = self.drive(step, state, steps, data, stage=stage)
+            losses = np.asarray(metrics["loss"]).reshape(steps, len(numbers))
+            self._check_finite(losses, numbers, done)
+            self._keep(numbers, state, alone, (done, end, length))
+            done = end
+        final = np.mean(losses[-_LAST:], 0).tolist()
+        finish = partial(self.recorder.finish, dict(zip(numbers, final, strict=True)))
+        self.together.in_turn(finish)
+
+    def _start(self, numbers: list[int], length: int, *, new: bool) -> _Recording:
+        """The state of each, stacked, its initial parameters recorded if it is new."""
+        key = jax.random.key(self.experts.seed)
+        keys = jax.vmap(partial(jax.random.fold_in, key))(jnp.asarray(numbers))
+        state = _begin(self.course.run, length, keys)
+        if new:
+            first = jax.device_get(_flat_all(state.train.variables.params))
+            for row, number in zip(first, numbers, strict=True):
+                write = partial(self.recorder.write, number, 0, row[None])
+                self.together.in_turn(write)
+            return state
+        stored = [self._begun(number).leaves for number in numbers]
+        stacked = iter([np.stack(leaves) for leaves in zip(*stored, strict=True)])
+        train = jax.tree.map(
+            lambda leaf: leaf if _is_key(leaf) else jnp.asarray(next(stacked)),
+            state.train,
+        )
+        return _Recording(train, state.kept)
+
+    def _keep(
+        self,
+        numbers: list[int],
+        state: _Recording,
+        alone: bool,
+        epochs: tuple[int, int, int],
+    ) -> None:
+        """Writes a stage's snapshots, then what the next stage starts from."""
+        begin, end, length = epochs
+        plain = [x for x in jax.tree.leaves(state.train) if not _is_key(x)]
+        kept, plain = self.group.gather((state.kept, plain))
+        if alone:
+            kept, plain = jax.tree.map(lambda leaf: leaf[None], (kept, plain))
+
+        def write() -> None:
+            for place, number in enumerate(numbers):
+                rows = kept[place, begin % length :][: end - begin]
+                self.recorder.write(number, begin + 1, rows)
+                if end < self.experts.epochs:
+                    self.recorder.keep(number, end, [leaf[place] for leaf in plain])
+
+        self.together.in_turn(write)
+
+    def _check_finite(self, losses: np.ndarray, numbers: list[int], done: int) -> None:
+        wrong = np.argwhere(~np.isfinite(losses))
+        if wrong.size:
+            step, place = wrong[0]
+            first = done * self.course.epoch_steps
+            raise InputError(
+                f"experts: the loss of expert {numbers[place]} is "
+                f"{losses[step, place]} at step {first + step}, in epoch "
+                f"{(first + step) // self.course.epoch_steps}; what was recorded "
+                "before is kept. Lower experts.recipe.optimiser.learning_rate"
+            )
+
+
+def _stage_epochs(shape: tuple[int, int, int], epoch_steps: int) -> int:
+    """Epochs in a call of the drive, evenly shared out."""
+    _, length, parameters = shape
+    most = min(_STAGE_BYTES // (4 * parameters), _STAGE_STEPS // epoch_steps)
+    stages = -(-(length - 1) // max(1, min(most, length - 1)))
+    return -(-(length - 1) // stages)
+
+
+@lru_cache(maxsize=64)
+def _recorded(run: Trainer, epoch_steps: int, epochs: int) -> Step:
+    """A step that writes the parameters where the epoch's snapshot belongs.
+
+    Each step of an epoch overwrites the one before, which costs less than a condition.
+    """
+
+    def step(state: _Recording, data: PyTree) -> tuple[_Recording, Metrics]:
+        after, metrics = run.step(state.train, data)
+        place = state.train.step // epoch_steps % epochs
+        kept = tree.write(state.kept, place, _flat(after.variables.params))
+        return _Recording(after, kept), {"loss": metrics["loss"]}
+
+    return step
+
+
+@lru_cache(maxsize=64)
+def _lifted(step: Step, group: Group) -> Step:
+    assert group.lift is not None
+    return group.lift(step, shared=True)
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _begin(run: Trainer, epochs: int, keys: Array) -> _Recording:
+    def begin(key: Array) -> _Recording:
+        train = run.init(key)
+        flat = _flat(train.variables.params)
+        return _Recording(train, jnp.zeros((epochs, flat.size), flat.dtype))
+
+    return jax.vmap(begin)(keys)
+
+
+_flat_all = jax.jit(jax.vmap(lambda params: _flat(params)))
+
+
+def _flat(params: PyTree) -> Array:
+    return ravel_pytree(params)[0].astype(jnp.float32)
+
+
+def _is_key(leaf: Any) -> bool:
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
+
+
+def _check(experts: Experts) -> None:
+    """Refuses values without meaning, naming the field."""
+    rules = {
+        "count": (experts.count >= 1, "at least 1"),
+        "epochs": (experts.epochs >= 1, "at least 1"),
+        "radius": (0 <= experts.radius < np.inf, "at least 0"),
+        "alpha": (np.isfinite(experts.alpha), "a finite number"),
+        "damping": (0 < experts.damping <= 1, "in (0, 1]"),
+        "damped_epochs": (experts.damped_epochs >= 0, "at least 0"),
+        "penalty": (0 <= experts.penalty < np.inf, "at least 0"),
+        "seed": (experts.seed >= 0, "at least 0"),
+    }
+    for name, (fine, allowed) in rules.items():
+        if not fine:
+            raise InputError(
+                f"experts.{name}={getattr(experts, name)}: must be {allowed}"
+            )
+    if experts.recipe.ema:
+        raise InputError(
+            f"experts.recipe.ema={experts.recipe.ema}: snapshots are of the trained "
+            "weights; set it to 0"
+        )
