@@ -19,6 +19,7 @@ from jaxdd.run.config import RunConfig, cache_folder, from_preset, override, run
 from jaxdd.run.loop import Loop
 from jaxdd.run.pipeline import assets_of
 from jaxdd.run.plan import distil, make_plan, package
+from jaxdd.run.segments import segments_outside
 
 __all__ = ["distill", "evaluate", "load", "save"]
 
@@ -72,8 +73,10 @@ def distill(
     plan = make_plan(config, dataset)
     loop = _loop(config)
     say = console.say if config.run.progress else lambda line: None
-    assets, _ = assets_of(plan, loop, cache_folder(config) / "prepared", say)
-    synthetic, _ = distil(plan, assets, seed, loop)
+    cache = cache_folder(config) / "prepared"
+    assets, _ = assets_of(plan, loop, cache, say)
+    outside = segments_outside(plan, assets, cache)
+    synthetic, _ = distil(plan, assets, seed, loop, outside=outside)
     made = package(plan, assets, synthetic, seed)
     if test is None:
         return made

@@ -11,13 +11,13 @@ from jaxdd.base import Dataset, Drive, ExpertsAsset, TeacherAsset
 from jaxdd.evaluation import Group
 from jaxdd.prepare.cache import ALONE, Together
 from jaxdd.prepare.expert_store import ExpertStore
-from jaxdd.prepare.experts import open_store, prepare_experts
+from jaxdd.prepare.experts import check_epochs, open_store, prepare_experts
 from jaxdd.prepare.ssl import Shard, whole
 from jaxdd.prepare.teachers import prepare_teacher
 from jaxdd.records import ExpertsNeed, Need
 from jaxdd.training import scan_drive
 
-__all__ = ["ExpertStore", "open_store", "prepare"]
+__all__ = ["ExpertStore", "check_epochs", "open_store", "prepare"]
 
 Announce = Callable[[str], None]
 

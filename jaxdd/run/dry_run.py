@@ -6,6 +6,7 @@ instead of running it, on arrays of the right shape.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
@@ -13,14 +14,16 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.flatten_util import ravel_pytree
 
-from jaxdd.base import Assets, Dataset, PyTree, TeacherAsset
+from jaxdd.base import Assets, Dataset, ExpertsAsset, PyTree, TeacherAsset
 from jaxdd.data.load import load
 from jaxdd.evaluation import evaluate
 from jaxdd.networks.teacher import represent
+from jaxdd.prepare.expert_training import course_of
 from jaxdd.prepare.ssl import train_teacher
 from jaxdd.prepare.views import table_dtype
-from jaxdd.records import TeacherNeed
+from jaxdd.records import Experts, ExpertsNeed, TeacherNeed
 from jaxdd.run import console, cost
 from jaxdd.run.chunk import Step, chunk_program
 from jaxdd.run.config import RunConfig, identity
@@ -127,6 +130,11 @@ def estimate(
     students = config.seeds if config.seeds > 1 else config.students
     repeats = {
         "target": 1,
+        "experts": sum(
+            need.experts.count
+            for need in plan.distiller.needs
+            if isinstance(need, ExpertsNeed) and need.experts.buffers is None
+        ),
         "warm": config.seeds,
         "distill": config.seeds,
         "evaluate": students * _rows(plan),
@@ -158,7 +166,25 @@ def _assets(plan: Plan, timing: _Timing) -> Assets:
             dtype = table_dtype(shape, plan.config.data.view_budget)
             table = () if dtype is None else jnp.zeros(shape, dtype)
             assets[need.name] = TeacherAsset(variables, table)
+        if isinstance(need, ExpertsNeed):
+            assets[need.name] = _untrained_experts(need.experts, plan, timing)
     return assets
+
+
+def _untrained_experts(experts: Experts, plan: Plan, timing: _Timing) -> ExpertsAsset:
+    """As many as fit the budget, but one at least; the training of one is timed."""
+    course = course_of(experts, plan.dataset.train)
+    state = jax.jit(course.run.init)(jax.random.key(0))
+    steps = experts.epochs * course.epoch_steps
+    timing(course.run.step, state, steps, course.data, stage="experts")
+    start = ravel_pytree(state.variables.params)[0].astype(jnp.float32)
+    shape = experts.epochs + 1, start.size
+    fit = plan.config.data.expert_budget // (4 * math.prod(shape))
+    count = max(1, min(experts.count, fit))
+    # No two snapshots alike, for the distances that objectives divide by.
+    pace = jnp.linspace(1, 2, shape[0])[:, None]
+    snapshots = jnp.broadcast_to(pace * start[None], (count, *shape))
+    return ExpertsAsset(snapshots[:, -1], snapshots)
 
 
 def _times(stage: Estimate, repeats: dict[str, int]) -> float:

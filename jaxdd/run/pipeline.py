@@ -17,13 +17,14 @@ from typing import Any
 import numpy as np
 
 from jaxdd import artefact
-from jaxdd.base import Assets, Dataset, Distilled, InputError
+from jaxdd.base import Assets, Dataset, Distilled, InputError, Key
 from jaxdd.data.load import load
 from jaxdd.evaluation import Report, evaluate
 from jaxdd.prepare import prepare
 from jaxdd.records import ExpertsNeed, Need
 from jaxdd.run import agreement, summary, workdir
 from jaxdd.run import report as reports
+from jaxdd.run.ahead import Outside
 from jaxdd.run.config import RunConfig, cache_folder, run_hash, workdir_of
 from jaxdd.run.judging import student_group, with_protocol
 from jaxdd.run.loop import Loop
@@ -32,6 +33,7 @@ from jaxdd.run.plan import Plan, distil, make_plan, package, seeds_of
 from jaxdd.run.progress import data_bars
 from jaxdd.run.publish import export, publish
 from jaxdd.run.report import RunReport
+from jaxdd.run.segments import segments_outside
 from jaxdd.run.targets import load_targets
 
 __all__ = ["assets_of", "evaluation_seeds", "run"]
@@ -97,7 +99,8 @@ def run(
     sets: list[Distilled] = []
     if config.stage != "prepare":
         with clock.stage("distill"):
-            sets = _distil_all(plan, assets, folder, loop, announce)
+            outside = segments_outside(plan, assets, cache / "prepared")
+            sets = _distil_all(plan, assets, folder, loop, announce, outside)
     measured = Report([], [])
     if config.stage in ("evaluate", "all"):
         with clock.stage("evaluate"):
@@ -171,7 +174,12 @@ def _trained_by(need: Need, plan: Plan, loop: Loop) -> dict[str, Any]:
 
 
 def _distil_all(
-    plan: Plan, assets: Assets, folder: Path, loop: Loop, announce: Announce
+    plan: Plan,
+    assets: Assets,
+    folder: Path,
+    loop: Loop,
+    announce: Announce,
+    outside: Callable[[Key], Outside] | None,
 ) -> list[Distilled]:
     """One set per seed; those that are saved already are read."""
     config, sets = plan.config, []
@@ -186,7 +194,7 @@ def _distil_all(
                 " --stage distill (or all) first"
             )
         part = "" if config.seeds == 1 else f"/seed{seed}"
-        synthetic, _ = distil(plan, assets, seed, loop, part)
+        synthetic, _ = distil(plan, assets, seed, loop, part, outside)
         made = package(plan, assets, synthetic, seed)
         sets.append(agreement.in_turn(partial(_kept, made, place)))
         announce(f"saved {len(synthetic.image):,} images in {place}")

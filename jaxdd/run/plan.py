@@ -24,13 +24,16 @@ from jaxdd.base import (
     Method,
     Metrics,
     Segment,
+    Segments,
     State,
     Synthetic,
     Task,
 )
 from jaxdd.data.feeds import outside_batch, sample
-from jaxdd.records import Meta, TeacherNeed
+from jaxdd.prepare import check_epochs
+from jaxdd.records import ExpertsNeed, Meta, TeacherNeed
 from jaxdd.run import environment
+from jaxdd.run.ahead import Outside
 from jaxdd.run.config import RunConfig, identity, run_hash
 from jaxdd.run.mesh import here, make_mesh, replicate, set_around, shard_batch
 
@@ -62,6 +65,7 @@ def make_plan(config: RunConfig, dataset: Dataset) -> Plan:
     method = methods.get(config.method)
     task = _task(config, method, dataset.train)
     distiller = method.build(task, config.distill)
+    _check_segments(distiller)
     mesh = _mesh(config.run.devices)
     return Plan(
         config,
@@ -73,6 +77,15 @@ def make_plan(config: RunConfig, dataset: Dataset) -> Plan:
         _warm(distiller),
         mesh,
     )
+
+
+def _check_segments(distiller: Distiller) -> None:
+    """Refuses pieces of trajectories that end after the experts' training."""
+    feed = distiller.feed
+    for need in distiller.needs:
+        if isinstance(need, ExpertsNeed) and isinstance(feed, Segments):
+            epochs = need.experts.epochs
+            check_epochs(epochs, last=feed.last, ahead=feed.epochs)
 
 
 def _mesh(devices: int) -> Mesh | None:
@@ -124,7 +137,12 @@ def key_of(seed: int) -> Key:
 
 
 def distil(
-    plan: Plan, assets: Assets, seed: int, drive: Drive, part: str = ""
+    plan: Plan,
+    assets: Assets,
+    seed: int,
+    drive: Drive,
+    part: str = "",
+    outside: Callable[[Key], Outside] | None = None,
 ) -> tuple[Synthetic, Metrics]:
     """Runs one distillation to its end.
 
@@ -134,6 +152,8 @@ def distil(
       seed: of this distillation.
       drive: who runs the steps.
       part: added to the names of the stages, such as "/seed0".
+      outside: what the steps of a run with this key read on the host; `drive` is then
+        a `Loop`.
 
     Returns:
       The set, and the metrics of all steps.
@@ -146,8 +166,14 @@ def distil(
         state, _ = drive(plan.warm, state, steps, data, stage=f"warm{part}")
     metrics: Metrics = {}
     if plan.task.num_steps:
+        read = {} if outside is None else {"outside": outside(here(state.key))}
         state, metrics = drive(
-            plan.advance, state, plan.task.num_steps, data, stage=f"distill{part}"
+            plan.advance,
+            state,
+            plan.task.num_steps,
+            data,
+            stage=f"distill{part}",
+            **read,
         )
     return plan.distiller.export(here(state), assets), metrics
 
@@ -173,6 +199,7 @@ def package(plan: Plan, assets: Assets, synthetic: Synthetic, seed: int) -> Dist
         input_space=getattr(config.distill, "init_space", "whitened"),
         seed=seed,
         versions=environment.versions(),
+        image_floats=plan.distiller.image_floats,
     )
     modules = {need.name: assets[need.name].variables for need in needs}
     made = Distilled(synthetic, meta, corpus.whitening, modules)
