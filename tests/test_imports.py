@@ -20,6 +20,7 @@ LAYERS = (
     {"training", "protocols"},
     {"decoders", "objectives", "pools"},
     {"composition"},
+    {"trajectories"},
     {"methods", "presets"},
     {"data"},
     {"artefact"},
