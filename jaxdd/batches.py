@@ -34,7 +34,7 @@ Source = Callable[[Key, Array, PyTree], tuple[PyTree, PyTree]]
 class Weighted(NamedTuple):
     """Targets with a weight per row, as `supervised` understands them."""
 
-    target: Array
+    target: PyTree
     weight: Array  # [n]
 
 

@@ -10,9 +10,9 @@ import contextlib
 import os
 import shutil
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 
@@ -152,7 +152,7 @@ class Recorder:
         return [zlib.crc32(row) for row in array[expert]]
 
     @contextlib.contextmanager
-    def _open(self, mode: str):
+    def _open(self, mode: str) -> Iterator[IO[Any]]:
         try:
             with (self.folder / SNAPSHOTS).open(mode) as handle:
                 yield handle
@@ -170,6 +170,6 @@ class Recorder:
         return self.folder / f"state-{expert}.npz"
 
 
-def _write(handle: BinaryIO, rows: np.ndarray) -> None:
+def _write(handle: IO[Any], rows: np.ndarray) -> None:
     handle.write(rows.data)
     handle.flush()

@@ -16,41 +16,23 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
-from jaxdd import augment, tree
-from jaxdd.base import Array, Corpus, Drive, InputError, Metrics, Network, PyTree
-from jaxdd.batches import array_source, in_steps
+from jaxdd import tree
+from jaxdd.base import Array, Corpus, Drive, InputError, Metrics, PyTree
 from jaxdd.evaluation import Group
-from jaxdd.evaluation.students import (
-    Examples,
-    apply_to_all,
-    examples_of_corpus,
-    student_network,
-)
 from jaxdd.prepare.cache import ALONE, Together
-from jaxdd.prepare.expert_recorder import Recorder
-from jaxdd.prepare.flat import gsam
-from jaxdd.prepare.smooth import smooth_loss, smooth_source
-from jaxdd.records import AugmentSpec, Experts
-from jaxdd.training import Trainer, TrainState, trainer
+from jaxdd.prepare.expert_course import Course, course_of
+from jaxdd.prepare.expert_recorder import Begun, Recorder
+from jaxdd.records import Experts
+from jaxdd.training import Trainer, TrainState
 
-__all__ = ["Course", "course_of", "expert_network", "record"]
+__all__ = ["record"]
 
 Step = Callable[[Any, PyTree], tuple[Any, Metrics]]
 
 _STAGE_BYTES = 16 << 20  # of an expert's snapshots that wait for the disk
 _STAGE_STEPS = 200  # a kill loses no more steps than these, or one epoch
 _GROUP_BYTES = 16 << 20  # of snapshots, up to which more experts share a program
-_WHITE_BYTES = 8 << 30  # images that are whitened once and kept
 _LAST = 10  # steps whose loss is averaged for the report
-
-
-class Course(NamedTuple):
-    """The training of experts of one kind, as pure functions."""
-
-    run: Trainer
-    data: PyTree
-    epoch_steps: int
-    network: Network
 
 
 class _Recording(NamedTuple):
@@ -58,83 +40,6 @@ class _Recording(NamedTuple):
 
     train: TrainState
     kept: Array  # float32 [epochs, p]
-
-
-def expert_network(experts: Experts, corpus: Corpus) -> Network:
-    """The experts' network for the classes of the data.
-
-    Raises:
-      InputError: the data has no labels, or the network keeps statistics.
-    """
-    if not corpus.num_classes:
-        raise InputError(f"data {corpus.name!r} has no labels: experts learn classes")
-    network = student_network(experts.network, corpus.image_shape, corpus.num_classes)
-    if jax.tree.leaves(jax.eval_shape(network.init, jax.random.key(0)).stats):
-        raise InputError(
-            f"experts.network.norm={experts.network.norm!r}: trajectories are of "
-            "parameters alone, and batch norm keeps statistics; choose instance"
-        )
-    return network
-
-
-def course_of(
-    experts: Experts,
-    corpus: Corpus,
-    split: Callable[[PyTree], PyTree] | None = None,
-) -> Course:
-    """The training of these experts.
-
-    Args:
-      experts: how.
-      corpus: the training split; every image of it is used in every epoch.
-      split: spreads the rows of a batch over devices.
-
-    Raises:
-      InputError: a setting without meaning.
-    """
-    _check(experts)
-    network = expert_network(experts, corpus)
-    recipe = dataclasses.replace(experts.recipe, epochs=experts.epochs)
-    source, data, recipe = _examples(corpus, recipe)
-    epoch_steps = recipe.steps // experts.epochs
-    options: dict[str, Any] = {"split": split}
-    if experts.kind == "flat":
-        options["direction"] = gsam(experts.radius, experts.alpha)
-    if experts.kind == "smooth":
-        plain = dataclasses.replace(recipe, augment=AugmentSpec())
-        source = smooth_source(
-            source,
-            _examples(corpus, plain, data).source,
-            epoch_steps,
-            experts.damping,
-            experts.damped_epochs,
-        )
-        options["loss"] = smooth_loss(experts.penalty, experts.penalty_norm)
-        options["by_rows"] = True
-    return Course(
-        trainer(source, network, recipe, **options), data, epoch_steps, network
-    )
-
-
-def _examples(corpus: Corpus, recipe: Any, data: PyTree = None) -> Examples:
-    """All images; whitened once where whitening mixes pixels, which takes long."""
-    mixes = corpus.whitening.kind.startswith("zca")
-    on_white = recipe.augment.policy != "chain" or augment.is_identity(recipe.augment)
-    fits = 4 * corpus.image.size <= _WHITE_BYTES
-    if not (mixes and on_white and fits):
-        return examples_of_corpus(corpus, corpus.label, recipe)
-    recipe = in_steps(recipe, corpus.size)
-    data = data or (_whitened(corpus), corpus.label)
-    return Examples(array_source(recipe), data, recipe)
-
-
-def _whitened(corpus: Corpus) -> Array:
-    flat = apply_to_all(_flat_image)((), corpus)  # type: ignore[arg-type]
-    return flat.reshape(corpus.image.shape)
-
-
-def _flat_image(_: Any, image: Array) -> Array:
-    return image.reshape(len(image), -1)
 
 
 def record(
@@ -204,7 +109,7 @@ class _Teaching:
         begun = self._begun(expert)
         return begun.epoch if begun else 0
 
-    def _begun(self, expert: int) -> Any:
+    def _begun(self, expert: int) -> Begun | None:
         # Processes whose folders differ would wait for each other forever.
         return self.recorder.begun(expert) if self.together is ALONE else None
 
@@ -218,7 +123,7 @@ class _Teaching:
         step = _recorded(self.course.run, self.course.epoch_steps, length)
         data = self.course.data
         if alone:
-            state = jax.tree.map(lambda leaf: leaf[0], state)
+            state = _only(state)
         else:
             step = _lifted(step, group)
             state, data = group.place(state), group.place_shared(data)
@@ -249,7 +154,8 @@ class _Teaching:
                 write = partial(self.recorder.write, number, 0, row[None])
                 self.together.in_turn(write)
             return state
-        stored = [self._begun(number).leaves for number in numbers]
+        begun = [self._begun(number) for number in numbers]
+        stored = [one.leaves for one in begun if one is not None]
         stacked = iter([np.stack(leaves) for leaves in zip(*stored, strict=True)])
         train = jax.tree.map(
             lambda leaf: leaf if _is_key(leaf) else jnp.asarray(next(stacked)),
@@ -333,6 +239,7 @@ def _begin(run: Trainer, epochs: int, keys: Array) -> _Recording:
     return jax.vmap(begin)(keys)
 
 
+_only = jax.jit(lambda stacked: jax.tree.map(lambda leaf: leaf[0], stacked))
 _flat_all = jax.jit(jax.vmap(lambda params: _flat(params)))
 
 
@@ -342,27 +249,3 @@ def _flat(params: PyTree) -> Array:
 
 def _is_key(leaf: Any) -> bool:
     return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-
-
-def _check(experts: Experts) -> None:
-    """Refuses values without meaning, naming the field."""
-    rules = {
-        "count": (experts.count >= 1, "at least 1"),
-        "epochs": (experts.epochs >= 1, "at least 1"),
-        "radius": (0 <= experts.radius < np.inf, "at least 0"),
-        "alpha": (np.isfinite(experts.alpha), "a finite number"),
-        "damping": (0 < experts.damping <= 1, "in (0, 1]"),
-        "damped_epochs": (experts.damped_epochs >= 0, "at least 0"),
-        "penalty": (0 <= experts.penalty < np.inf, "at least 0"),
-        "seed": (experts.seed >= 0, "at least 0"),
-    }
-    for name, (fine, allowed) in rules.items():
-        if not fine:
-            raise InputError(
-                f"experts.{name}={getattr(experts, name)}: must be {allowed}"
-            )
-    if experts.recipe.ema:
-        raise InputError(
-            f"experts.recipe.ema={experts.recipe.ema}: snapshots are of the trained "
-            "weights; set it to 0"
-        )

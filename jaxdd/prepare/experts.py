@@ -10,7 +10,6 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.flatten_util import ravel_pytree
 
 from jaxdd import networks
 from jaxdd.base import (
@@ -21,15 +20,15 @@ from jaxdd.base import (
     ExpertsAsset,
     InputError,
     Network,
-    Variables,
 )
 from jaxdd.evaluation import Group, accuracy
 from jaxdd.evaluation.students import apply_to_all, outputs
 from jaxdd.prepare.cache import ALONE, Together, asset_key, cached_tree
+from jaxdd.prepare.expert_course import expert_network, unravelled
 from jaxdd.prepare.expert_import import buffers_identity, import_buffers
 from jaxdd.prepare.expert_recorder import Recorder
 from jaxdd.prepare.expert_store import MANIFEST, ExpertStore, check_fits, described
-from jaxdd.prepare.expert_training import expert_network, record
+from jaxdd.prepare.expert_training import record
 from jaxdd.records import Experts
 from jaxdd.training import scan_drive
 
@@ -250,15 +249,10 @@ def _accuracy(snapshots: np.ndarray, experts: Experts, dataset: Dataset) -> Arra
     corpus = dataset.test
     assert corpus is not None
     network = expert_network(experts, dataset.train)
-    like = jax.eval_shape(network.init, jax.random.key(0))
-    zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), like.params)
-    unravel = ravel_pytree(zeros)[1]
     logits = apply_to_all(outputs(network, "logits"))
+    unravel = unravelled(network)
     found = [
-        accuracy(
-            logits(Variables(unravel(jnp.asarray(row)), like.stats), corpus),
-            corpus.label,
-        )
+        accuracy(logits(unravel(jnp.asarray(row)), corpus), corpus.label)
         for row in snapshots
     ]
     return jnp.float32(np.mean(found))

@@ -20,7 +20,7 @@ from jaxdd.base import Assets, Dataset, ExpertsAsset, PyTree, TeacherAsset
 from jaxdd.data.load import load
 from jaxdd.evaluation import evaluate
 from jaxdd.networks.teacher import represent
-from jaxdd.prepare.expert_training import course_of
+from jaxdd.prepare.expert_course import course_of
 from jaxdd.prepare.ssl import train_teacher
 from jaxdd.prepare.views import table_dtype
 from jaxdd.records import Experts, ExpertsNeed, TeacherNeed
