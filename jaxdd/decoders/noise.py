@@ -6,9 +6,10 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from jaxdd.base import Array, Assets, Corpus, Decoder, Key, PyTree
+from jaxdd.base import Array, Assets, Corpus, Decoder, Key, PyTree, Task
+from jaxdd.decoders.pixels import pixels
 
-__all__ = ["started", "unit_noise", "xavier_uniform"]
+__all__ = ["noisy_pixels", "started", "unit_noise", "xavier_uniform"]
 
 Draw = Callable[[Key, tuple[int, ...]], Array]
 
@@ -44,3 +45,21 @@ def started(decoder: Decoder, draw: Draw) -> Decoder:
         return {**params, "image": image.astype(params["image"].dtype)}
 
     return decoder._replace(init=init)
+
+
+_DRAWS: dict[str, Draw] = {"unit_noise": unit_noise, "xavier": xavier_uniform}
+
+
+def noisy_pixels(task: Task, init: str) -> Decoder:
+    """A decoder of pixels that starts as `pixels` can, or with a draw of this module.
+
+    Args:
+      task: as `pixels` takes it.
+      init: `unit_noise`, `xavier`, or what `pixels` knows.
+
+    Raises:
+      InputError: an unknown start.
+    """
+    if init in _DRAWS:
+        return started(pixels(task, init="noise"), _DRAWS[init])
+    return pixels(task, init=init)

@@ -1,8 +1,9 @@
 """Where the networks of a distillation step come from."""
 
+from jaxdd.pools.fixed import one_start, trained
 from jaxdd.pools.many import many
 from jaxdd.pools.matched import matched
 from jaxdd.pools.online import online
 from jaxdd.pools.static import fresh, none
 
-__all__ = ["fresh", "many", "matched", "none", "online"]
+__all__ = ["fresh", "many", "matched", "none", "one_start", "online", "trained"]
