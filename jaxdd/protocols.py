@@ -80,6 +80,8 @@ PROTOCOLS: dict[str, Protocol] = {
     # Zhao and Bilen 2021, 2023 (DSA, DM) and those that follow their program.
     "vico": _vico("vico", 1001, _DSA),
     "dsa": _vico("dsa", 1001, _DSA),
+    # Son et al. 2024 (FYI): flips beside one other operation.
+    "fyi": _vico("fyi", 1001, AUGMENTATIONS["fyi"]),
     # Cazenavette et al. 2022 (MTT): at the learned rate, in the set's own whitening.
     "mtt": dataclasses.replace(_TRAJECTORY, own_rate=True),
     # Guo et al. 2024 (DATM): soft labels are logits.

@@ -27,7 +27,13 @@ __all__ = [
     "named",
 ]
 
-_POLICIES = {"dsa": dsa.dsa, "idc": dsa.idc, "dc": dc.dc, "frepo": frepo.frepo}
+_POLICIES = {
+    "dsa": dsa.dsa,
+    "fyi": dsa.fyi,
+    "idc": dsa.idc,
+    "dc": dc.dc,
+    "frepo": frepo.frepo,
+}
 _SWITCHES = (
     "crop",
     "flip",

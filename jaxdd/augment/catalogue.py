@@ -12,6 +12,9 @@ NAMED: dict[str, AugmentSpec] = {
     # Zhao and Bilen 2021, arXiv 2102.08259; digits are not mirrored.
     "dsa": AugmentSpec(policy="dsa"),
     "dsa_digits": AugmentSpec(policy="dsa", strategy="color_crop_cutout_scale_rotate"),
+    # Son et al. 2024, arXiv 2407.08113.
+    "fyi": AugmentSpec(policy="fyi"),
+    "fyi_digits": AugmentSpec(policy="fyi", strategy="color_crop_cutout_scale_rotate"),
     # Kim et al. 2022, arXiv 2205.14959: students, and the matching of gradients.
     "idc": AugmentSpec(
         policy="idc", strategy="color_crop_flip_scale_rotate", cutmix=0.5

@@ -1,4 +1,4 @@
-"""Differentiable siamese augmentation (DSA): its six operations and two policies.
+"""Differentiable siamese augmentation (DSA): its six operations and three policies.
 
 B. Zhao, H. Bilen, "Dataset Condensation with Differentiable Siamese Augmentation",
 ICML 2021, arXiv 2102.08259; constants of VICO-UoE/DatasetCondensation. Images are
@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jaxdd.augment import affine, geometry, policy
 from jaxdd.base import Array, Augment, Key, PyTree
 
-__all__ = ["dsa", "idc", "operations"]
+__all__ = ["dsa", "fyi", "idc", "operations"]
 
 _ALL = "color_crop_cutout_flip_scale_rotate"
 _ZOOM = 1.2
@@ -39,6 +39,29 @@ def dsa(strategy: str, image_shape: tuple[int, int, int]) -> Augment:
     """
     known = operations(image_shape)
     return policy.one_of(policy.named_operations(strategy or _ALL, known, "dsa"))
+
+
+def fyi(strategy: str, image_shape: tuple[int, int, int]) -> Augment:
+    """As `dsa`, but a flip that the strategy names always has its chance.
+
+    Mirrors with probability 1/2, then applies one of the other operations (B. Son et
+    al., "FYI: Flip Your Images", ECCV 2024, arXiv 2407.08113, as in their program).
+
+    Args:
+      strategy: operations joined by "_"; "" = all six.
+      image_shape: (h, w, c).
+
+    Returns:
+      The augmentation; parameters by name, those of the others under "one".
+
+    Raises:
+      InputError: an unknown operation.
+    """
+    known = operations(image_shape)
+    chosen = policy.named_operations(strategy or _ALL, known, "fyi")
+    others = {name: op for name, op in chosen.items() if name != "flip"}
+    parts = {"flip": chosen["flip"]} if "flip" in chosen else {}
+    return policy.chain(parts | ({"one": policy.one_of(others)} if others else {}))
 
 
 def idc(strategy: str, image_shape: tuple[int, int, int]) -> Augment:
