@@ -10,7 +10,7 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from jaxdd import artefact, evaluation, methods, presets
-from jaxdd.base import Distilled, PerClass, State
+from jaxdd.base import Distilled, PerClass, State, TeacherAsset
 from jaxdd.records import Meta, NetworkSpec, OptimiserSpec, Protocol, Recipe
 from jaxdd.run.loop import Loop
 from tests.contract.cases import (
@@ -245,6 +245,9 @@ def test_set_is_saved_loaded_and_evaluated(name: str, tmp_path) -> None:
     config = this.method.smoke
     network = getattr(config, "network", NetworkSpec(width=(4,), norm="instance"))
     short = Recipe(steps=5, optimiser=OptimiserSpec("sgd", 0.05))
+    synthetic = this.distiller.export(this.state, this.assets)
+    soft = jnp.issubdtype(synthetic.target.dtype, jnp.floating)
+    labels = "soft" if soft else "hard"
     meta = Meta(
         method=name,
         dataset="toy",
@@ -252,13 +255,17 @@ def test_set_is_saved_loaded_and_evaluated(name: str, tmp_path) -> None:
         image_shape=this.task.image_shape,
         num_classes=this.task.num_classes,
         class_names=this.corpus.class_names,
-        label_kind="hard" if labelled else "representation",
+        label_kind=labels if labelled else "representation",
         protocol=Protocol("contract", network, short, short, short, full=False),
         teacher=getattr(config, "teacher", None),
     )
-    modules = {k: asset.variables for k, asset in this.assets.items()}
+    modules = {
+        name: asset.variables
+        for name, asset in this.assets.items()
+        if isinstance(asset, TeacherAsset)
+    }
     small = Distilled(
-        this.distiller.export(this.state, this.assets),
+        synthetic,
         meta,
         this.corpus.whitening,
         modules,
