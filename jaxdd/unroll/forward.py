@@ -14,7 +14,7 @@ from jax.flatten_util import ravel_pytree
 from jaxdd.base import InputError, PyTree
 from jaxdd.unroll.backprop import Block, scanned
 from jaxdd.unroll.problem import InnerProblem
-from jaxdd.unroll.splitting import hoist, join, split
+from jaxdd.unroll.splitting import closed, join, split
 
 __all__ = ["forward", "require_forward_mode"]
 
@@ -35,53 +35,54 @@ def forward(
             f"at most limit={limit} are allowed. Give it fewer, raise limit, or use "
             "adjoint=Backprop()"
         )
-    step, constants = hoist(problem.step, theta, carry, x)
+    problem, (theta, constants) = closed(problem, theta, carry, x, "step")
 
-    def run(theta_f: PyTree, carry_f: Any, consts_f: PyTree, rest: Any) -> Any:
-        theta_o, carry_o, consts_o, xs = rest
-        theta, consts = join(theta_f, theta_o), join(consts_f, consts_o)
-        block = scanned(lambda c, x: step(consts, theta, c, x))
-        return split(block(join(carry_f, carry_o), xs))
+    def run(theta_f: PyTree, fixed: Any, rest: Any) -> Any:
+        (theta_o, *others), xs = rest
+        theta = join(theta_f, theta_o)
+        carry, constants = join(fixed, tuple(others))
+        outer = (theta, constants)
+        block = scanned(lambda carry, x: problem.step(outer, carry, x))
+        return split(block(carry, xs))
 
     rule = jax.custom_vjp(run)
     rule.defvjp(lambda *given: _forward(run, *given), _backward, symbolic_zeros=True)
     floats, others = split(theta)
     require_forward_mode(
-        lambda f: step(constants, join(f, others), carry, x), (floats,), "Forward()"
+        lambda f: problem.step((join(f, others), constants), carry, x),
+        (floats,),
+        "Forward()",
     )
 
     def block(carry: Any, xs: PyTree) -> Any:
-        carry_f, carry_o = split(carry)
-        consts_f, consts_o = split(constants)
-        return join(*rule(floats, carry_f, consts_f, (others, carry_o, consts_o, xs)))
+        fixed, rest = split((carry, constants))
+        return join(*rule(floats, fixed, ((others, *rest), xs)))
 
     return block
 
 
 def _forward(run: Callable, *given: Any) -> tuple[Any, Any]:
-    theta_f, *rest = given
-    fixed = jax.tree.leaves(rest, is_leaf=_is_given)
-    if any(leaf.perturbed for leaf in fixed if _is_given(leaf)):
+    if any(leaf.perturbed for leaf in jax.tree.leaves(given[1], is_leaf=_is_given)):
         raise InputError(
             "Forward() differentiates by theta alone, but the carry or an array that "
             "the step closes over is differentiated too: put it into theta, wrap it in "
             "jax.lax.stop_gradient, or use adjoint=Backprop()"
         )
-    theta_f, carry_f, consts_f, others = jax.tree.map(
+    theta_f, fixed, rest = jax.tree.map(
         lambda leaf: leaf.value, given, is_leaf=_is_given
     )
     flat, unflatten = ravel_pytree(theta_f)
 
     def slope(index: jax.Array) -> Any:
         way = unflatten(jnp.zeros_like(flat).at[index].set(1.0))
-        function = lambda f: run(f, carry_f, consts_f, others)[0]
+        function = lambda f: run(f, fixed, rest)[0]
         return jax.jvp(function, (theta_f,), (way,))[1]
 
     slopes = lax.map(slope, jnp.arange(flat.size))
-    return run(theta_f, carry_f, consts_f, others), (theta_f, slopes)
+    return run(theta_f, fixed, rest), (theta_f, slopes)
 
 
-def _backward(saved: Any, cotangent: Any) -> tuple[PyTree, None, None, None]:
+def _backward(saved: Any, cotangent: Any) -> tuple[PyTree, None, None]:
     theta_f, slopes = saved
     cotangents = jax.tree.map(
         lambda value: (
@@ -98,7 +99,7 @@ def _backward(saved: Any, cotangent: Any) -> tuple[PyTree, None, None, None]:
         jax.tree.leaves(slopes), jax.tree.leaves(cotangents), strict=True
     ):
         total += slope.reshape(flat.size, -1) @ value.reshape(-1)
-    return unflatten(total), None, None, None
+    return unflatten(total), None, None
 
 
 def require_forward_mode(function: Callable, examples: tuple, who: str) -> None:

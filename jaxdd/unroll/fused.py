@@ -1,8 +1,8 @@
 """Backprop whose backward step is one forward derivative of the inner gradient.
 
-Hessians are symmetric: the tangent of the joint gradient, by theta and by parameters, in
-direction u is (M^T u, H u), all that the way back through a step needs. Kemaev et al.,
-ICML 2025, arXiv 2505.00793; written here as one rule for a whole window of steps.
+Hessians are symmetric: the tangent of the joint gradient, by theta and by parameters,
+in direction u is (M^T u, H u), all that the way back through a step needs (Kemaev et
+al., ICML 2025, arXiv 2505.00793). Here it is one rule for a whole window of steps.
 """
 
 from __future__ import annotations
@@ -14,161 +14,157 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxdd.base import PyTree
+from jaxdd.base import Array, PyTree
 from jaxdd.unroll.backprop import Block
 from jaxdd.unroll.forward import require_forward_mode
-from jaxdd.unroll.inner import SGD
+from jaxdd.unroll.inner import SGD, scaled
 from jaxdd.unroll.problem import Carry, InnerProblem
-from jaxdd.unroll.splitting import add, hoist, join, split
+from jaxdd.unroll.splitting import add, closed, pullback, split, with_rule
 
 __all__ = ["fused"]
 
 
 def fused(problem: InnerProblem, theta: PyTree, carry: Carry, x: Any) -> Block:
-    """The function that takes a step for each entry of xs, with a derivative of its own.
+    """The function that takes a step for each entry of xs, with a rule of its own.
 
-    It keeps the carries. With `problem.loss` a backward step is one `jvp` of its joint
-    gradient; with `problem.gradient` alone, which need not be symmetric, one `vjp`.
+    It keeps the carries. With `problem.loss` a backward step is one forward derivative
+    of its joint gradient; with `problem.gradient` alone, which need not be symmetric,
+    one reverse derivative.
 
     Args:
       problem: with an optimiser, a rate, and a loss or gradient.
       theta: what is differentiated. carry: `Carry`. x: of one step.
+
+    Raises:
+      InputError: when the loss does not allow forward mode.
     """
-    steps = _Steps(problem, theta, carry, x)
-    rule = jax.custom_vjp(steps.run)
-    rule.defvjp(steps.forward, steps.backward)
+    slope = "loss" if problem.loss else "gradient"
+    problem, outer = closed(problem, theta, carry, x, slope, "rate")
+    if problem.loss:
+        problem = problem._replace(gradient=jax.grad(problem.loss, argnums=1))
+        require_forward_mode(
+            _joint(problem, outer, x), (carry.params,), "A fused or mixed step"
+        )
+    back = _back_sgd if isinstance(problem.optimiser, SGD) else _back
 
-    def block(carry: Carry, xs: PyTree) -> Carry:
-        floats, others = split(carry)
-        outer_floats, outer_others = split(steps.outer)
-        return join(*rule(outer_floats, floats, (outer_others, others, xs)))
+    def run(outer: PyTree, carry: Carry, xs: PyTree) -> tuple[Carry, Any]:
+        def body(carry: Carry, x: Any) -> tuple[Carry, Any]:
+            moved = _update(problem, outer, carry, x)
+            return moved, _kept(problem, carry, moved)
 
-    return block
+        return lax.scan(body, carry, xs)
 
-
-class _Steps:
-    """The window's function and its derivative, in terms of floats and the rest."""
-
-    def __init__(self, problem: InnerProblem, theta: Any, carry: Carry, x: Any) -> None:
-        slope = problem.loss or problem.gradient
-        self._slope, slope_consts = hoist(slope, theta, carry.params, x)
-        self._rate, rate_consts = hoist(problem.rate, theta, x)
-        self.outer = (theta, slope_consts, rate_consts)
-        self._has_loss = problem.loss is not None
-        self._optimiser = problem.optimiser
-        if self._has_loss:
-            floats, others = split(self.outer)
-            parts = split(carry.params)
-            require_forward_mode(
-                lambda f, p: self._by_jvp(f, others, p, parts[1], x, p),
-                (floats, parts[0]),
-                "The backward step of a fused or mixed step",
-            )
-
-    def run(self, outer_f: PyTree, carry_f: Carry, rest: Any) -> tuple[Carry, Carry]:
-        return self._scan(outer_f, carry_f, rest, keep=False)[0]
-
-    def forward(self, outer_f: PyTree, carry_f: Carry, rest: Any) -> tuple[Any, Any]:
-        end, kept = self._scan(outer_f, carry_f, rest, keep=True)
-        return end, (outer_f, kept, rest)
-
-    def backward(self, saved: Any, cotangent: Any) -> tuple[PyTree, Carry, None]:
-        outer_f, kept, (outer_o, _, xs) = saved
-
-        def back(sums: Any, entry: Any) -> tuple[Any, None]:
+    def backward(outer: PyTree, kept: Any, xs: PyTree, end: Carry) -> Any:
+        def body(sums: Any, entry: Any) -> tuple[Any, None]:
             total, adjoint = sums
-            carry, x = entry
-            by_outer, adjoint = self._back(outer_f, outer_o, carry, x, adjoint)
+            by_outer, adjoint = back(problem, outer, *entry, adjoint)
             return (add(total, by_outer), adjoint), None
 
-        zeros = jax.tree.map(jnp.zeros_like, outer_f)
-        start = (zeros, cotangent[0])
-        (total, adjoint), _ = lax.scan(back, start, (kept, xs), reverse=True)
-        return total, adjoint, None
+        zeros = jax.tree.map(jnp.zeros_like, split(outer)[0])
+        return lax.scan(body, (zeros, end), (kept, xs), reverse=True)[0]
 
-    def _scan(self, outer_f: PyTree, carry_f: Carry, rest: Any, keep: bool) -> Any:
-        outer_o, carry_o, xs = rest
-
-        def body(parts: tuple, x: Any) -> tuple[tuple, Any]:
-            slope = self._gradient(outer_f, outer_o, *_params(*parts), x)
-            moved, others = self._update(slope, parts[0], outer_f, parts[1], outer_o, x)
-            return (moved, others), parts if keep else None
-
-        return lax.scan(body, (carry_f, carry_o), xs)
-
-    def _back(
-        self, outer_f: PyTree, outer_o: PyTree, carry: Any, x: Any, adjoint: Carry
-    ) -> tuple[PyTree, Carry]:
-        """The adjoint before a step, and what the step adds to theta's gradient."""
-        carry_f, carry_o = carry
-        params_f, params_o = _params(*carry)
-
-        def pull(slope: PyTree) -> tuple[PyTree, Carry, PyTree]:
-            """Cotangents of the update's arguments: gradient, carry, theta."""
-            function = lambda g, c, o: self._update(g, c, o, carry_o, outer_o, x)
-            return jax.vjp(function, slope, carry_f, outer_f, has_aux=True)[1](adjoint)
-
-        if isinstance(self._optimiser, SGD) and self._has_loss:
-            # Linear in the gradient: the direction is known before the gradient is.
-            along = pull(jax.tree.map(jnp.zeros_like, params_f))[0]
-            slope, tangents = self._by_jvp(
-                outer_f, outer_o, params_f, params_o, x, along
-            )
-            _, by_carry, by_outer = pull(slope)
-        else:
-            slope, products = self._products(outer_f, outer_o, params_f, params_o, x)
-            along, by_carry, by_outer = pull(slope)
-            tangents = products(along)
-        through_params = add(by_carry.params, tangents[1])
-        return add(by_outer, tangents[0]), Carry(through_params, by_carry.opt)
-
-    def _update(
-        self, slope: PyTree, carry_f: Carry, outer_f: PyTree, *rest: Any
-    ) -> tuple[Carry, Carry]:
-        carry_o, outer_o, x = rest
-        theta, _, constants = join(outer_f, outer_o)
-        rate = self._rate(constants, theta, x)
-        carry = join(carry_f, carry_o)
-        slope = join(slope, jax.tree.map(jnp.zeros_like, carry_o.params))
-        return split(self._optimiser.update(slope, carry, rate))
-
-    def _gradient(self, outer_f: PyTree, outer_o: PyTree, *parts: Any) -> PyTree:
-        params_f, params_o, x = parts
-        if self._has_loss:
-            return jax.grad(self._value, 1)(outer_f, params_f, outer_o, params_o, x)
-        return self._value(outer_f, params_f, outer_o, params_o, x)
-
-    def _value(self, outer_f: PyTree, params_f: PyTree, *rest: Any) -> Any:
-        """The loss; or where only the gradient is known, that."""
-        outer_o, params_o, x = rest
-        theta, constants, _ = join(outer_f, outer_o)
-        value = self._slope(constants, theta, join(params_f, params_o), x)
-        return value if self._has_loss else split(value)[0]
-
-    def _joint(self, outer_f: PyTree, outer_o: PyTree, *rest: Any) -> Callable:
-        """Parameters to the loss's gradient by (theta, parameters)."""
-        params_o, x = rest
-        by_both = jax.grad(self._value, (0, 1))
-        return lambda params_f: by_both(outer_f, params_f, outer_o, params_o, x)
-
-    def _by_jvp(self, outer_f: PyTree, outer_o: PyTree, *rest: Any) -> tuple:
-        """The gradient, and (M^T u, H u) for u = `along`."""
-        params_f, params_o, x, along = rest
-        joint = self._joint(outer_f, outer_o, params_o, x)
-        (_, slope), tangents = jax.jvp(joint, (params_f,), (along,))
-        return slope, tangents
-
-    def _products(self, outer_f: PyTree, outer_o: PyTree, *rest: Any) -> tuple:
-        """The gradient, and the function u -> (M^T u, J^T u)."""
-        params_f, params_o, x = rest
-        if self._has_loss:
-            joint = self._joint(outer_f, outer_o, params_o, x)
-            (_, slope), products = jax.linearize(joint, params_f)
-            return slope, products
-        return jax.vjp(
-            lambda o, p: self._value(o, p, outer_o, params_o, x), outer_f, params_f
-        )
+    return with_rule(run, backward, outer)
 
 
-def _params(carry_f: Carry, carry_o: Carry) -> tuple[PyTree, PyTree]:
-    return carry_f.params, carry_o.params
+def _update(problem: InnerProblem, outer: PyTree, carry: Carry, x: Any) -> Carry:
+    slope = problem.gradient(outer, carry.params, x)
+    return problem.optimiser.update(slope, carry, problem.rate(outer, x))
+
+
+def _kept(problem: InnerProblem, carry: Carry, moved: Carry) -> Carry:
+    """What the way back needs of a step: of SGD the parameters before, v after it."""
+    return (
+        Carry(carry.params, moved.opt) if isinstance(problem.optimiser, SGD) else carry
+    )
+
+
+def _back_sgd(
+    problem: InnerProblem, outer: PyTree, kept: Carry, x: Any, adjoint: Carry
+) -> tuple[PyTree, Carry]:
+    """Theta's gradient of one step of SGD, and the adjoint before it.
+
+    Of p' = p - rate v', v' = mu v + g + wd p with adjoints a of p' and b of v': with
+    u = b - rate a, by p it is a + H u + wd u, by v mu u, by theta M^T u, and by the
+    rate -<v', a>. Without momentum <g, a> is the loss's own slope along a, so that the
+    gradient itself, a sixth of the work, is not computed again.
+    """
+    sgd, ahead = problem.optimiser, adjoint.params
+    rate, pull_rate = pullback(lambda outer: problem.rate(outer, x), outer)
+    along, scale = ahead, -rate
+    if sgd.momentum:
+        along = jax.tree.map(lambda b, a: b + scaled(-rate, a), adjoint.opt, ahead)
+        scale = jnp.ones_like(rate)
+    slope, by_outer, by_params = _products(problem, outer, kept.params, x, along)
+    if sgd.momentum:
+        by_rate = -_dot(kept.opt, ahead)
+    else:
+        by_rate = -slope - sgd.weight_decay * _dot(kept.params, ahead)
+    by_params = jax.tree.map(
+        lambda a, h, u: a + scaled(scale, h + sgd.weight_decay * u),
+        ahead,
+        by_params,
+        along,
+    )
+    (through_rate,) = pull_rate(by_rate.astype(rate.dtype))
+    by_outer = jax.tree.map(lambda m, r: scaled(scale, m) + r, by_outer, through_rate)
+    by_opt = jax.tree.map(lambda u: sgd.momentum * u, along) if sgd.momentum else ()
+    return by_outer, Carry(by_params, by_opt)
+
+
+def _back(
+    problem: InnerProblem, outer: PyTree, carry: Carry, x: Any, adjoint: Carry
+) -> tuple[PyTree, Carry]:
+    """The same of any optimiser, whose algebra is differentiated in reverse mode.
+
+    Its direction may depend on the gradient, so the gradient is linearised first.
+    """
+    slope, products = _linearised(problem, outer, carry.params, x)
+    _, pull = pullback(
+        lambda outer, carry, slope: problem.optimiser.update(
+            slope, carry, problem.rate(outer, x)
+        ),
+        outer,
+        carry,
+        slope,
+    )
+    by_rate, by_carry, along = pull(adjoint)
+    by_outer, by_params = products(along)
+    return add(by_outer, by_rate), by_carry._replace(
+        params=add(by_carry.params, by_params)
+    )
+
+
+def _products(
+    problem: InnerProblem, outer: PyTree, params: PyTree, x: Any, along: PyTree
+) -> tuple[Array, PyTree, PyTree]:
+    """<g, u>, M^T u and J^T u for the direction u = `along`."""
+    if problem.loss is None:
+        slope, products = _linearised(problem, outer, params, x)
+        return _dot(slope, along), *products(along)
+    joint = _joint(problem, outer, x)
+    _, (slope, products) = jax.jvp(joint, (params,), (along,))
+    return slope, *products
+
+
+def _linearised(
+    problem: InnerProblem, outer: PyTree, params: PyTree, x: Any
+) -> tuple[PyTree, Callable[[PyTree], tuple[PyTree, PyTree]]]:
+    """The gradient g, and the function u -> (M^T u, J^T u)."""
+    if problem.loss is None:
+        return pullback(lambda o, p: problem.gradient(o, p, x), outer, params)
+    (_, (_, slope)), products = jax.linearize(_joint(problem, outer, x), params)
+    return slope, lambda along: products(along)[1]
+
+
+def _joint(problem: InnerProblem, outer: PyTree, x: Any) -> Callable:
+    """Parameters -> the loss, and its gradient by the floats of (outer, parameters)."""
+
+    def joint(params: PyTree) -> tuple[Array, tuple[PyTree, PyTree]]:
+        value, pull = pullback(lambda o, p: problem.loss(o, p, x), outer, params)
+        return value, pull(jnp.ones_like(value))
+
+    return joint
+
+
+def _dot(first: PyTree, second: PyTree) -> Array:
+    return sum(jax.tree.leaves(jax.tree.map(jnp.vdot, first, second)), jnp.zeros(()))

@@ -14,7 +14,7 @@ from jaxdd.base import InputError, PyTree
 from jaxdd.unroll.adjoints import Implicit
 from jaxdd.unroll.backprop import Block, scanned
 from jaxdd.unroll.problem import Carry, InnerProblem
-from jaxdd.unroll.splitting import add, hoist, join, split
+from jaxdd.unroll.splitting import add, closed, pullback, split, with_rule
 
 __all__ = ["implicit"]
 
@@ -32,48 +32,28 @@ def implicit(
     """
     _require(problem, spec)
     decay = getattr(problem.optimiser, "weight_decay", 0.0)
-    step, step_consts = hoist(problem.step, theta, carry, x)
-    slope, consts = hoist(problem.gradient, theta, carry.params, x)
-    rate, rate_consts = hoist(problem.rate or _no_rate, theta, x)
-    outer = (theta, consts)
+    parts = ("step", "gradient", "rate") if problem.rate else ("step", "gradient")
+    problem, outer = closed(problem, theta, carry, x, *parts)
 
-    def run(outer_f: PyTree, carry_f: Carry, rest: Any) -> Any:
-        outer_o, carry_o, (hidden, _), xs = rest
-        theta, _ = join(outer_f, outer_o)
-        block = scanned(lambda c, x: step(hidden, theta, c, x))
-        return split(block(join(carry_f, carry_o), xs))
+    def run(outer: PyTree, carry: Carry, xs: PyTree) -> tuple[Carry, Any]:
+        end = scanned(lambda c, x: problem.step(outer, c, x))(carry, xs)
+        return end, (end.params, split(carry)[0])
 
-    def forward(outer_f: PyTree, carry_f: Carry, rest: Any) -> tuple[Any, Any]:
-        end = run(outer_f, carry_f, rest)
-        last = jax.tree.map(lambda leaf: leaf[-1], rest[3])
-        start = jax.tree.map(jnp.zeros_like, carry_f)
-        theta, _ = join(outer_f, rest[0])
-        beta = rate(rest[2][1], theta, last)
-        return end, (outer_f, rest[0], join(*end).params, last, beta, start)
+    def backward(outer: PyTree, kept: Any, xs: PyTree, end: Carry) -> tuple:
+        params, start = kept
+        x = jax.tree.map(lambda leaf: leaf[-1], xs)
 
-    def backward(saved: Any, cotangent: Any) -> tuple[PyTree, Carry, None]:
-        outer_f, outer_o, params, x, beta, start = saved
-        params_f, params_o = split(params)
+        def optimality(outer: PyTree, params: PyTree) -> PyTree:
+            slope = problem.gradient(outer, params, x)
+            return jax.tree.map(lambda g, p: g + decay * p, slope, params)
 
-        def optimality(outer_f: PyTree, params_f: PyTree) -> PyTree:
-            theta, consts = join(outer_f, outer_o)
-            value = split(slope(consts, theta, join(params_f, params_o), x))[0]
-            return jax.tree.map(lambda g, p: g + decay * p, value, params_f)
-
-        _, pull = jax.vjp(optimality, outer_f, params_f)
-        solution = _solve(lambda v: pull(v)[1], cotangent[0].params, beta, spec)
+        _, pull = pullback(optimality, outer, params)
+        rate = problem.rate(outer, x) if problem.rate else None
+        solution = _solve(lambda v: pull(v)[1], end.params, rate, spec)
         by_outer = jax.tree.map(jnp.negative, pull(solution)[0])
-        return by_outer, start, None
+        return by_outer, jax.tree.map(jnp.zeros_like, start)
 
-    rule = jax.custom_vjp(run)
-    rule.defvjp(forward, backward)
-
-    def block(carry: Carry, xs: PyTree) -> Carry:
-        (outer_f, outer_o), (carry_f, carry_o) = split(outer), split(carry)
-        hidden = (step_consts, rate_consts)
-        return join(*rule(outer_f, carry_f, (outer_o, carry_o, hidden, xs)))
-
-    return block
+    return with_rule(run, backward, outer)
 
 
 def _solve(
@@ -96,10 +76,6 @@ def _solve(
     zeros = jax.tree.map(jnp.zeros_like, right)
     _, total = lax.fori_loop(0, spec.terms, term, (right, zeros))
     return jax.tree.map(lambda leaf: rate * leaf, total)
-
-
-def _no_rate(theta: PyTree, x: Any) -> Any:
-    return jnp.ones(())
 
 
 def _require(problem: InnerProblem, spec: Implicit) -> None:

@@ -47,7 +47,7 @@ class SGD:
             gradient = _mix(1.0, gradient, self.weight_decay, carry.params)
         if self.momentum:
             gradient = _mix(self.momentum, carry.opt, 1.0, gradient)
-        moved = jax.tree.map(lambda p, v: p - rate * v, carry.params, gradient)
+        moved = jax.tree.map(lambda p, v: p - scaled(rate, v), carry.params, gradient)
         return Carry(moved, gradient if self.momentum else ())
 
 
@@ -91,7 +91,7 @@ class Adam:
         def move(p: Array, m: Array, s: Array) -> Array:
             steps = count.astype(p.dtype)
             root = jnp.sqrt(s / (1.0 - self.b2**steps) + self.eps_root)
-            return p - rate * (m / (1.0 - self.b1**steps)) / (root + self.eps)
+            return p - scaled(rate, m / (1.0 - self.b1**steps) / (root + self.eps))
 
         moved = jax.tree.map(move, carry.params, mean, square)
         return Carry(moved, AdamState(count, mean, square))
@@ -134,6 +134,11 @@ def initial_carry(optimiser: InnerOptimiser, params: PyTree) -> Carry:
 def learned_rate(select: Callable[[Any, Any], Array]) -> Rate:
     """The rate exp(select(theta, x)): what is learned is its logarithm."""
     return lambda theta, x: jnp.exp(select(theta, x))
+
+
+def scaled(rate: Any, leaf: Array) -> Array:
+    """rate * leaf in the leaf's precision, whatever the rate's."""
+    return jnp.asarray(rate, leaf.dtype) * leaf
 
 
 def _constant(rate: float) -> Rate:

@@ -12,7 +12,7 @@ from jaxdd.base import InputError, PyTree
 from jaxdd.unroll.backprop import Block, scanned
 from jaxdd.unroll.inner import SGD
 from jaxdd.unroll.problem import InnerProblem
-from jaxdd.unroll.splitting import add, hoist, join, split
+from jaxdd.unroll.splitting import add, closed, pullback, split, with_rule
 
 __all__ = ["separable"]
 
@@ -33,36 +33,19 @@ def separable(problem: InnerProblem, theta: PyTree, carry: Any, x: Any) -> Block
             "Separable() is defined for SGD without momentum; the inner optimiser is "
             f"{optimiser}. Use inner.SGD(), or adjoint=Backprop()"
         )
-    step, constants = hoist(problem.step, theta, carry, x)
+    problem, outer = closed(problem, theta, carry, x, "step")
 
-    def taken(outer_f: PyTree, outer_o: PyTree, carry: Any, x: Any) -> Any:
-        theta, constants = join(outer_f, outer_o)
-        return step(constants, theta, carry, x)
+    def run(outer: PyTree, carry: Any, xs: PyTree) -> tuple[Any, Any]:
+        return scanned(lambda c, x: problem.step(outer, c, x))(carry, xs), carry
 
-    def run(outer_f: PyTree, carry_f: Any, rest: Any) -> Any:
-        outer_o, carry_o, xs = rest
-        block = scanned(lambda c, x: taken(outer_f, outer_o, c, x))
-        return split(block(join(carry_f, carry_o), xs))
-
-    def backward(saved: Any, cotangent: Any) -> tuple[PyTree, Any, None]:
-        outer_f, carry_f, (outer_o, carry_o, xs) = saved
-
-        def accumulate(state: Any, x: Any) -> tuple[Any, None]:
+    def backward(outer: PyTree, carry: Any, xs: PyTree, end: Any) -> tuple:
+        def body(state: Any, x: Any) -> tuple[Any, None]:
             carry, total = state
-            moved, pull, others = jax.vjp(
-                lambda f: split(taken(f, outer_o, carry, x)), outer_f, has_aux=True
-            )
-            return (join(moved, others), add(total, *pull(cotangent[0]))), None
+            moved, pull = pullback(lambda outer: problem.step(outer, carry, x), outer)
+            return (moved, add(total, *pull(end))), None
 
-        state = (join(carry_f, carry_o), jax.tree.map(jnp.zeros_like, outer_f))
-        (_, total), _ = lax.scan(accumulate, state, xs)
-        return total, cotangent[0], None
+        zeros = jax.tree.map(jnp.zeros_like, split(outer)[0])
+        (_, total), _ = lax.scan(body, (carry, zeros), xs)
+        return total, end
 
-    rule = jax.custom_vjp(run)
-    rule.defvjp(lambda *given: (run(*given), given), backward)
-
-    def block(carry: Any, xs: PyTree) -> Any:
-        (outer_f, outer_o), (carry_f, carry_o) = split((theta, constants)), split(carry)
-        return join(*rule(outer_f, carry_f, (outer_o, carry_o, xs)))
-
-    return block
+    return with_rule(run, backward, outer)

@@ -21,7 +21,7 @@ from jaxdd.unroll.implicit import implicit
 from jaxdd.unroll.inner import SGD
 from jaxdd.unroll.problem import InnerProblem
 from jaxdd.unroll.separable import separable
-from jaxdd.unroll.splitting import alike, hoist
+from jaxdd.unroll.splitting import alike, closed
 
 __all__ = ["solve"]
 
@@ -100,10 +100,11 @@ def _prefix(
     start: int | Array,
 ) -> Any:
     """The carry after `start` steps, a constant."""
-    step, constants = hoist(problem.step, theta, carry, entry(jnp.asarray(0)))
-    constants, theta, carry = lax.stop_gradient((constants, theta, carry))
+    first = entry(jnp.asarray(0))
+    problem, outer = closed(problem, theta, carry, first, "step")
+    outer, carry = lax.stop_gradient((outer, carry))
     return lax.fori_loop(
-        0, start, lambda t, carry: step(constants, theta, carry, entry(t)), carry
+        0, start, lambda t, carry: problem.step(outer, carry, entry(t)), carry
     )
 
 
