@@ -3,7 +3,14 @@
 import dataclasses
 
 from jaxdd.base import Dataset
-from jaxdd.records import AugmentSpec, NetworkSpec, OptimiserSpec, Recipe, Teacher
+from jaxdd.records import (
+    AugmentSpec,
+    Experts,
+    NetworkSpec,
+    OptimiserSpec,
+    Recipe,
+    Teacher,
+)
 from tests.helpers import toy_corpus
 
 RECIPE = Recipe(
@@ -37,3 +44,17 @@ OBJECTIVES = {
 def toy_dataset() -> Dataset:
     """48 training and 24 test images of four classes."""
     return Dataset(toy_corpus(), toy_corpus(seed=1, per_class=6))
+
+
+EXPERTS = Experts(
+    network=NetworkSpec("mlp", (5,)),
+    recipe=Recipe(batch=20, optimiser=OptimiserSpec("sgd", 0.1, 0.0)),
+    epochs=4,
+    count=3,
+)
+"""Three steps an epoch of the toy data, the last with a partial batch."""
+
+
+def replaced(record, **changes):
+    """A record with other fields."""
+    return dataclasses.replace(record, **changes)
