@@ -143,7 +143,6 @@ METHOD = Method(
         optimiser=OptimiserSpec("sgd", 0.5, 0.5),
         rate=0.2,
         rate_optimiser=OptimiserSpec("sgd", 1e-3, 0.5),
-        labels="expert",
     ),
     parts=Parts("pixels", "end distance", "none", "separable", "segments"),
 )
