@@ -25,7 +25,7 @@ from jaxdd.prepare.smooth import smooth_loss, smooth_source
 from jaxdd.records import AugmentSpec, Experts, Recipe
 from jaxdd.training import Trainer, trainer
 
-__all__ = ["Course", "course_of", "expert_network", "unravelled"]
+__all__ = ["Course", "check_experts", "course_of", "expert_network", "unravelled"]
 
 _WHITE_BYTES = 8 << 30  # images that are whitened once and kept
 
@@ -80,7 +80,7 @@ def course_of(
     Raises:
       InputError: a setting without meaning.
     """
-    _check(experts)
+    check_experts(experts)
     network = expert_network(experts, corpus)
     recipe = dataclasses.replace(experts.recipe, epochs=experts.epochs)
     source, data, recipe = _examples(corpus, recipe)
@@ -125,8 +125,12 @@ def _flat_image(_: Any, image: Array) -> Array:
     return image.reshape(len(image), -1)
 
 
-def _check(experts: Experts) -> None:
-    """Refuses values without meaning, naming the field."""
+def check_experts(experts: Experts) -> None:
+    """Refuses values without meaning.
+
+    Raises:
+      InputError: names the field.
+    """
     rules = {
         "count": (experts.count >= 1, "at least 1"),
         "epochs": (experts.epochs >= 1, "at least 1"),

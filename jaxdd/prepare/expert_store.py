@@ -65,40 +65,52 @@ class ExpertStore:
     Parameters are flat, `jax.flatten_util.ravel_pytree` of the network's. What is read
     is compared with its checksum.
 
+    Attributes:
+      folder: where they lie.
+      manifest: what they are of.
+      num_experts: how many there are.
+      num_epochs: of each; there is one snapshot more.
+
     Args:
       folder: as recorded by `jaxdd.prepare`.
+      count: how many experts of it are used, the first ones; default: all.
+      epochs: how many epochs of each; default: all.
 
     Raises:
-      InputError: it holds no such trajectories, or they are truncated or unfinished.
+      InputError: it holds no such trajectories, or fewer, or they are truncated or
+        unfinished.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self, folder: Path, count: int | None = None, epochs: int | None = None
+    ) -> None:
         self.folder = Path(folder)
         self.manifest = read_manifest(self.folder)
+        stored, length, _ = self.manifest.shape
+        self.num_experts = self._least("count", count, stored)
+        self.num_epochs = self._least("epochs", epochs, length - 1)
         if not self.manifest.whole:
-            done, total = len(self.manifest.finished), self.num_experts
+            done, total = len(self.manifest.finished), stored
             raise InputError(
                 f"{self.folder}: {done} of {total} experts are recorded; the run that "
                 "began it goes on where it stopped"
             )
         path = self.folder / SNAPSHOTS
         has = path.stat().st_size if path.exists() else 0
-        if has != self.nbytes:
+        if has != self.manifest.size:
             raise InputError(
-                f"{path} has {has:,} bytes and needs {self.nbytes:,} for "
-                f"{self.num_experts} experts: it is truncated or damaged; {_REMEDY}"
+                f"{path} has {has:,} bytes and needs {self.manifest.size:,} for "
+                f"{stored} experts: it is truncated or damaged; {_REMEDY}"
             )
         self._array = np.memmap(path, np.float32, "r", shape=self.manifest.shape)
 
-    @property
-    def num_experts(self) -> int:
-        """Experts in the store."""
-        return self.manifest.shape[0]
-
-    @property
-    def num_epochs(self) -> int:
-        """Epochs of each; there is one snapshot more."""
-        return self.manifest.shape[1] - 1
+    def _least(self, name: str, asked: int | None, stored: int) -> int:
+        if asked is not None and asked > stored:
+            raise InputError(
+                f"experts.{name}={asked}: {self.folder} holds {stored}; set it to at "
+                f"most {stored}"
+            )
+        return stored if asked is None else asked
 
     @property
     def num_parameters(self) -> int:
@@ -107,8 +119,8 @@ class ExpertStore:
 
     @property
     def nbytes(self) -> int:
-        """Bytes of all snapshots."""
-        return self.manifest.size
+        """Bytes of all snapshots that are used."""
+        return 4 * self.num_experts * (self.num_epochs + 1) * self.num_parameters
 
     def last(self) -> np.ndarray:
         """The final snapshot of every expert, float32 [experts, parameters]."""

@@ -24,7 +24,7 @@ from jaxdd.base import (
 from jaxdd.evaluation import Group, accuracy
 from jaxdd.evaluation.students import apply_to_all, outputs
 from jaxdd.prepare.cache import ALONE, Together, asset_key, cached_tree
-from jaxdd.prepare.expert_course import expert_network, unravelled
+from jaxdd.prepare.expert_course import check_experts, expert_network, unravelled
 from jaxdd.prepare.expert_import import buffers_identity, import_buffers
 from jaxdd.prepare.expert_recorder import Recorder
 from jaxdd.prepare.expert_store import MANIFEST, ExpertStore, check_fits, described
@@ -116,7 +116,8 @@ def open_store(experts: Experts, corpus: Corpus, cache: Path) -> ExpertStore:
     Raises:
       InputError: there are none, or not of this network and these data.
     """
-    store = ExpertStore(_folder(experts, corpus, cache))
+    folder = _folder(experts, corpus, cache)
+    store = ExpertStore(folder, experts.count, experts.epochs)
     check_fits(store, experts, corpus)
     return store
 
@@ -157,9 +158,10 @@ def _store(
     together: Together,
 ) -> ExpertStore:
     """The trajectories in the cache, recorded where they are not whole yet."""
+    check_experts(experts)
     network = expert_network(experts, corpus)
     folder = _folder(experts, corpus, cache)
-    if folder != experts.buffers:
+    if folder.parent == cache:
         recorder = together.in_turn(
             lambda: Recorder(
                 folder,
@@ -188,9 +190,10 @@ def _store(
 
 def _folder(experts: Experts, corpus: Corpus, cache: Path) -> Path:
     """Where these trajectories lie."""
-    buffers = experts.buffers
-    if buffers is not None and (buffers / MANIFEST).exists():
-        return buffers
+    if experts.buffers is not None:
+        given = experts.buffers.expanduser()
+        if (given / MANIFEST).exists():
+            return given
     identity = [_meant(experts), corpus.num_classes, buffers_identity(experts)]
     return cache / f"experts-{asset_key(corpus, identity)}"
 
@@ -225,13 +228,15 @@ def _quality(
     together: Together,
 ) -> dict[str, float]:
     """Final loss, and test accuracy of the first few."""
-    known = [one.loss for one in store.manifest.finished.values()]
+    known = [store.manifest.finished[n].loss for n in range(store.num_experts)]
     losses = [loss for loss in known if loss is not None]
     quality = {"expert_loss": float(np.mean(losses))} if losses else {}
     if dataset.test is None:
         return quality
     tested = min(_TESTED, store.num_experts)
-    checks = [store.manifest.finished[n].checks[-1] for n in range(tested)]
+    checks = [
+        store.manifest.finished[n].checks[store.num_epochs] for n in range(tested)
+    ]
     key = asset_key(dataset.test, "expert accuracy", experts.network, checks)
     measured = together.in_turn(
         lambda: cached_tree(
