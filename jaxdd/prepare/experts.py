@@ -161,7 +161,7 @@ def _store(
     check_experts(experts)
     network = expert_network(experts, corpus)
     folder = _folder(experts, corpus, cache)
-    if folder.parent == cache:
+    if _given(experts) is None:
         recorder = together.in_turn(
             lambda: Recorder(
                 folder,
@@ -190,12 +190,17 @@ def _store(
 
 def _folder(experts: Experts, corpus: Corpus, cache: Path) -> Path:
     """Where these trajectories lie."""
-    if experts.buffers is not None:
-        given = experts.buffers.expanduser()
-        if (given / MANIFEST).exists():
-            return given
+    given = _given(experts)
+    if given is not None:
+        return given
     identity = [_meant(experts), corpus.num_classes, buffers_identity(experts)]
     return cache / f"experts-{asset_key(corpus, identity)}"
+
+
+def _given(experts: Experts) -> Path | None:
+    """The folder of an earlier recording, where that is what was given."""
+    folder = experts.buffers and experts.buffers.expanduser()
+    return folder if folder and (folder / MANIFEST).exists() else None
 
 
 def _meant(experts: Experts) -> Experts:
