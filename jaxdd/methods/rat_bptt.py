@@ -211,7 +211,7 @@ METHOD = Method(
         network=NetworkSpec("mlp", width=(8,), norm="none"),
         steps=3,
         total=8,
-        share=2,
+        policy="fixed",
         rate=0.03,
         batch=24,
         augment=AugmentSpec(noise=0.1),

@@ -166,7 +166,7 @@ METHOD = Method(
         inner_per_class=4,
         steps=3,
         rate=0.1,
-        batch=6,
+        batch=8,
         optimiser=OptimiserSpec("adam", 0.03),
     ),
     parts=Parts("bases", "loss after training", "fresh", "back-propagation", "class"),
