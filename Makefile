@@ -62,13 +62,15 @@ smoke: $(STAMP)-base
 notebooks: $(STAMP)-dev
 	@$(PY) -m pytest -n 0 -m "" tests/test_notebooks.py
 
-# TORCH names a Python with PyTorch, SELFSUP_DD and DATASET_CONDENSATION checkouts of
+# TORCH names a Python with PyTorch, SELFSUP_DD, DATASET_CONDENSATION and
+# MTT_DISTILLATION checkouts of
 # the authors' programs; without them only our own times and memory are measured.
 THEIRS = $(if $(TORCH),--torch-python $(TORCH) --checkout $(1))
 bench: $(STAMP)-base
 	@$(PY) experiments/bench_krr_ssl.py $(call THEIRS,$(SELFSUP_DD))
 	@$(PY) experiments/bench_dm.py $(call THEIRS,$(DATASET_CONDENSATION))
 	@$(PY) experiments/bench_students.py $(call THEIRS,$(DATASET_CONDENSATION))
+	@$(PY) experiments/bench_experts.py $(call THEIRS,$(MTT_DISTILLATION))
 	@$(PY) experiments/bench_teacher.py $(if $(TORCH),--torch-python $(TORCH))
 	@$(PY) experiments/bench_data.py
 	@$(PY) experiments/tables.py

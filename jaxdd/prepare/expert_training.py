@@ -25,7 +25,7 @@ from jaxdd.prepare.expert_recorder import Begun, Recorder
 from jaxdd.records import Experts
 from jaxdd.training import Trainer, TrainState
 
-__all__ = ["record"]
+__all__ = ["begin_recording", "record", "recording_step"]
 
 Step = Callable[[Any, PyTree], tuple[Any, Metrics]]
 
@@ -120,7 +120,7 @@ class _Teaching:
         done = self.epochs_done(numbers[0])
         length = _stage_epochs(self.recorder.shape, self.course.epoch_steps)
         state = self._start(numbers, length, new=done == 0)
-        step = _recorded(self.course.run, self.course.epoch_steps, length)
+        step = recording_step(self.course.run, self.course.epoch_steps, length)
         data = self.course.data
         if alone:
             state = _only(state)
@@ -147,7 +147,7 @@ class _Teaching:
         """The state of each, stacked, its initial parameters recorded if it is new."""
         key = jax.random.key(self.experts.seed)
         keys = jax.vmap(partial(jax.random.fold_in, key))(jnp.asarray(numbers))
-        state = _begin(self.course.run, length, keys)
+        state = begin_recording(self.course.run, length, keys)
         if new:
             first = jax.device_get(_flat_all(state.train.variables.params))
             for row, number in zip(first, numbers, strict=True):
@@ -208,10 +208,15 @@ def _stage_epochs(shape: tuple[int, int, int], epoch_steps: int) -> int:
 
 
 @lru_cache(maxsize=64)
-def _recorded(run: Trainer, epoch_steps: int, epochs: int) -> Step:
+def recording_step(run: Trainer, epoch_steps: int, epochs: int) -> Step:
     """A step that writes the parameters where the epoch's snapshot belongs.
 
     Each step of an epoch overwrites the one before, which costs less than a condition.
+
+    Args:
+      run: the training.
+      epoch_steps: steps of an epoch.
+      epochs: snapshots that are kept; later ones take the place of earlier ones.
     """
 
     def step(state: _Recording, data: PyTree) -> tuple[_Recording, Metrics]:
@@ -230,7 +235,9 @@ def _lifted(step: Step, group: Group) -> Step:
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def _begin(run: Trainer, epochs: int, keys: Array) -> _Recording:
+def begin_recording(run: Trainer, epochs: int, keys: Array) -> _Recording:
+    """The states of fresh experts, stacked, one a key [n]."""
+
     def begin(key: Array) -> _Recording:
         train = run.init(key)
         flat = _flat(train.variables.params)
