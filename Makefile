@@ -63,8 +63,8 @@ notebooks: $(STAMP)-dev
 	@$(PY) -m pytest -n 0 -m "" tests/test_notebooks.py
 
 # TORCH names a Python with PyTorch, SELFSUP_DD, DATASET_CONDENSATION and
-# MTT_DISTILLATION checkouts of
-# the authors' programs; without them only our own times and memory are measured.
+# MTT_DISTILLATION checkouts of the authors' programs; without them only our own times
+# and memory are measured.
 THEIRS = $(if $(TORCH),--torch-python $(TORCH) --checkout $(1))
 bench: $(STAMP)-base
 	@$(PY) experiments/bench_krr_ssl.py $(call THEIRS,$(SELFSUP_DD))
