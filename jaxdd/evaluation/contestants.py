@@ -11,8 +11,10 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxdd.base import Array, Synthetic
+from jaxdd.evaluation.replay import own_steps, replayed
 from jaxdd.evaluation.setting import Setting
 from jaxdd.evaluation.students import (
     Examples,
@@ -78,7 +80,11 @@ def own_contestant(
     def examples(position: int, rate: float | None) -> Examples:
         synthetic = made(position if len(setting.sets) > 1 else 0)
         rate = own_rate(setting, position) if rate is None else rate
-        return _examples(setting, synthetic, _recipe(setting, augmented, rate))
+        recipe = _recipe(setting, augmented, rate)
+        steps = own_steps(setting, position)
+        if steps is not None:
+            synthetic, recipe = replayed(setting, synthetic, recipe, steps)
+        return _examples(setting, synthetic, recipe)
 
     brings = own_rate(setting, 0) is not None
     searched = protocol.own_rate and not brings
@@ -100,7 +106,8 @@ def random_contestant(setting: Setting, *, augmented: bool = True) -> Contestant
 
     def examples(position: int, rate: float | None) -> Examples:
         rate = own_rate(setting, position) if rate is None else rate
-        return _examples(setting, made(position), _recipe(setting, augmented, rate))
+        recipe = _recipe(setting, augmented, rate)
+        return _real_examples(setting, position, made(position), recipe)
 
     return Contestant("random", examples, setting.meta.protocol.learning_rates)
 
@@ -113,7 +120,8 @@ def class_mean_contestant(setting: Setting) -> Contestant:
 
     def examples(position: int, rate: float | None) -> Examples:
         rate = own_rate(setting, position) if rate is None else rate
-        return _examples(setting, means(), _recipe(setting, True, rate))
+        recipe = _recipe(setting, True, rate)
+        return _real_examples(setting, position, means(), recipe)
 
     return Contestant("class_mean", examples, setting.meta.protocol.learning_rates)
 
@@ -129,6 +137,17 @@ def whole_contestant(setting: Setting) -> Contestant:
         return examples_of_corpus(train, target, recipe)
 
     return Contestant("full", examples)
+
+
+def _real_examples(
+    setting: Setting, position: int, synthetic: Synthetic, recipe: Recipe
+) -> Examples:
+    """Real images, in the steps of the set where the protocol replays them."""
+    steps = own_steps(setting, position)
+    if steps is not None:
+        rate = np.full(steps.shape, recipe.optimiser.learning_rate)
+        synthetic, recipe = replayed(setting, synthetic, recipe, rate)
+    return _examples(setting, synthetic, recipe)
 
 
 def _examples(setting: Setting, synthetic: Synthetic, recipe: Recipe) -> Examples:
