@@ -73,7 +73,7 @@ bench: $(STAMP)-base
 	@$(PY) experiments/bench_experts.py $(call THEIRS,$(MTT_DISTILLATION))
 	@$(PY) experiments/bench_teacher.py $(if $(TORCH),--torch-python $(TORCH))
 	@$(PY) experiments/bench_unroll.py
-	@$(PY) experiments/bench_trajectory.py $(call THEIRS,$(MTT))
+	@$(PY) experiments/bench_trajectory.py $(call THEIRS,$(MTT_DISTILLATION))
 	@$(PY) experiments/bench_data.py
 	@$(PY) experiments/tables.py
 
