@@ -6,6 +6,7 @@ import numpy as np
 import optax
 import pytest
 
+from jaxdd import training
 from jaxdd.base import InputError
 from jaxdd.prepare.expert_course import course_of
 from jaxdd.prepare.flat import gsam
@@ -103,3 +104,22 @@ def test_flat_experts_train_like_plain_ones_without_radius_and_alpha():
 def test_settings_without_meaning(name, value):
     with pytest.raises(InputError, match=rf"experts\.{name}="):
         course_of(replaced(EXPERTS, **{name: value}), toy_dataset().train)
+
+
+@pytest.mark.parametrize("kind", ["flat", "smooth"])
+def test_a_few_rows_at_a_time_make_the_same_step(kind, monkeypatch):
+    corpus, after = toy_dataset().train, {}
+    for rows in (20, 6):
+        monkeypatch.setattr(training, "portion_rows", lambda *_, rows=rows: rows)
+        experts = replaced(EXPERTS, kind=kind, radius=0.1)
+        course = course_of(experts, corpus)
+        state = jax.jit(course.run.init)(jax.random.key(0))
+        step = jax.jit(lambda s, d, run=course.run: run.step(s, d))
+        for _ in range(3):  # the last batch of the epoch is partial
+            state, metrics = step(state, course.data)
+        after[rows] = state.variables.params, metrics["loss"]
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6),
+        after[20],
+        after[6],
+    )
