@@ -14,7 +14,9 @@ from jaxdd.unroll.adjoints import (
     Separable,
     named,
 )
+from jaxdd.unroll.implicit import asymmetry
 from jaxdd.unroll.inner import SGD, Adam, initial_carry, learned_rate
+from jaxdd.unroll.memory import Memory, estimate_memory, measure_memory
 from jaxdd.unroll.problem import Carry, InnerOptimiser, InnerProblem
 from jaxdd.unroll.solve import solve
 
@@ -28,10 +30,14 @@ __all__ = [
     "Implicit",
     "InnerOptimiser",
     "InnerProblem",
+    "Memory",
     "Separable",
+    "asymmetry",
+    "estimate_memory",
     "initial_carry",
     "inner",
     "learned_rate",
+    "measure_memory",
     "named",
     "solve",
 ]

@@ -8,15 +8,16 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.flatten_util import ravel_pytree
 from jax.scipy.sparse.linalg import cg
 
-from jaxdd.base import InputError, PyTree
+from jaxdd.base import Array, InputError, PyTree
 from jaxdd.unroll.adjoints import Implicit
 from jaxdd.unroll.backprop import Block, scanned
 from jaxdd.unroll.problem import Carry, InnerProblem
 from jaxdd.unroll.splitting import add, closed, pullback, split, with_rule
 
-__all__ = ["implicit"]
+__all__ = ["asymmetry", "implicit"]
 
 
 def implicit(
@@ -54,6 +55,29 @@ def implicit(
         return by_outer, jax.tree.map(jnp.zeros_like, start)
 
     return with_rule(run, backward, outer)
+
+
+def asymmetry(
+    problem: InnerProblem, theta: PyTree, params: PyTree, x: Any, key: Array
+) -> Array:
+    """How far the Jacobian J of the inner gradient is from symmetric, [].
+
+    |<u, J v> - <v, J u>| / (|J^T u| |v|) for random u and v: rounding for the gradient
+    of a loss, of the order of 1 for other maps. Conjugate gradients need the former.
+
+    Args:
+      problem: with a gradient. theta, params, x: where. key: draws u and v.
+    """
+    flat, unflatten = ravel_pytree(params)
+    first, second = (
+        unflatten(jax.random.normal(k, flat.shape, flat.dtype))
+        for k in jax.random.split(key)
+    )
+    _, pull = jax.vjp(lambda params: problem.gradient(theta, params, x), params)
+    (by_first,), (by_second,) = pull(first), pull(second)
+    u, v, ju, jv = (ravel_pytree(t)[0] for t in (first, second, by_first, by_second))
+    scale = jnp.linalg.norm(ju) * jnp.linalg.norm(v)
+    return jnp.abs(u @ jv - v @ ju) / scale
 
 
 def _solve(

@@ -39,7 +39,9 @@ def solve(
     """Takes `start` steps without derivative, then a window of differentiated steps.
 
     The prefix counts as a constant, whatever theta it used; with `start=0` nothing is
-    cut. Works under jit, grad, vmap, lax.map and shard_map.
+    cut. Works under jit, grad, vmap, lax.map and shard_map; there, arrays that differ
+    between devices belong into the arguments: JAX sums the gradient of a carry that is
+    the same on all of them over devices.
 
     Args:
       problem: what one step does.
@@ -62,7 +64,8 @@ def solve(
     window = _window(xs, num_steps, start)
     problem = _at_entries(problem, xs if callable(xs) else lambda entry: entry)
     theta, carry = jax.tree.map(jnp.asarray, (theta, carry))
-    theta, carry, xs, window = alike(theta, carry, None if callable(xs) else xs, window)
+    xs = None if callable(xs) else xs
+    theta, carry, xs, window = alike((theta, carry, xs, window))
     if not isinstance(start, int) or start:
         entry = lambda t: t if xs is None else jax.tree.map(lambda leaf: leaf[t], xs)
         carry = _prefix(problem, theta, carry, entry, start)

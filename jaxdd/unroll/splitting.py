@@ -122,8 +122,8 @@ def closed(
     )
 
 
-def alike(*trees: PyTree) -> tuple[PyTree, ...]:
-    """Marks all arrays as varying over the same `shard_map` axes.
+def alike(trees: PyTree) -> PyTree:
+    """The trees, all arrays marked as varying over the same `shard_map` axes.
 
     A loop must return what it was given, and a custom derivative cotangents with the
     axes of its arguments; the transpose of this marking sums over devices.
