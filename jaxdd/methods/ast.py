@@ -37,9 +37,9 @@ from jaxdd.objectives.trajectory import Aids
 from jaxdd.records import AdjointSpec, Experts, NetworkSpec, OptimiserSpec, Recipe
 from jaxdd.trajectories import Options, TrajectoryConfig, matching
 
-__all__ = ["METHOD", "AstConfig", "ast"]
+__all__ = ["EXPERT_OPTIMISER", "METHOD", "AstConfig", "ast"]
 
-_EXPERT = OptimiserSpec(
+EXPERT_OPTIMISER = OptimiserSpec(
     *("sgd", 0.003, 0.9, 1e-3),
     schedule="step",
     boundaries=(0.54,),  # after epoch number 26 of 50, counted from 0
@@ -53,7 +53,7 @@ class AstConfig(TrajectoryConfig):
     """Settings of AST; the defaults are the paper's for CIFAR-100, ten images."""
 
     experts: Experts = Experts(
-        recipe=Recipe(batch=256, optimiser=_EXPERT), kind="smooth"
+        recipe=Recipe(batch=256, optimiser=EXPERT_OPTIMISER), kind="smooth"
     )
     """The networks whose trajectories are matched, and their training."""
     last: int = 30

@@ -21,7 +21,18 @@ from tests.contract.cases import (
     dataset,
 )
 
-PUBLISHED = ("class_mean", "dm", "kmeans", "krr_ssl", "random")
+PUBLISHED = (
+    "ast",
+    "class_mean",
+    "datm",
+    "dm",
+    "ftd",
+    "kmeans",
+    "krr_ssl",
+    "mtt",
+    "random",
+    "tesla",
+)
 SECTIONS = (
     "Objective:",
     "Reference:",
