@@ -122,9 +122,8 @@ METHOD = Method(
         network=NetworkSpec("mlp", width=(16,), norm="none"),
         optimiser=OptimiserSpec("sgd", 0.1, 0.5),
         batch=8,
-        matchings=3,
-        epochs=2,
-        init="real",
+        matchings=2,
+        epochs=1,
     ),
     parts=Parts("pixels", "gradient distance", "matched", "none", "per class"),
 )

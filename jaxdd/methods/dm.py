@@ -14,7 +14,8 @@ every step, T_c a batch of real images of class c, and one draw omega_c of the
 augmentation per class, shared by its real and synthetic images (siamese).
 
 Reference: B. Zhao, H. Bilen, "Dataset Condensation with Distribution Matching", WACV
-2023, arXiv 2110.04181. Authors' code: VICO-UoE/DatasetCondensation (MIT).
+2023, arXiv 2110.04181. Authors' code: VICO-UoE/DatasetCondensation (MIT). Mirror
+images: B. Son et al., ECCV 2024, arXiv 2407.08113 (`flip`, with `augment="fyi"`).
 
 Parts: pixels x squared distance of mean features x fresh networks x no adjoint, batches
 of every class.
@@ -37,7 +38,7 @@ from typing import Literal
 from jaxdd import augment, networks, optimisers
 from jaxdd.base import Distiller, InputError, Method, Parts, PerClass, Task
 from jaxdd.composition import compose
-from jaxdd.decoders import pixels
+from jaxdd.decoders import flip, pixels
 from jaxdd.objectives.moments import mean_features
 from jaxdd.pools import fresh
 from jaxdd.records import AugmentSpec, NetworkSpec, OptimiserSpec
@@ -68,6 +69,10 @@ class DmConfig:
     chunk_synthetic: int = 100
     """Synthetic images whose activations are held at a time; 0 = all. A chunk costs a
     second forward pass and makes memory independent of ipc."""
+    flip: bool = False
+    """Match the set with its mirror images beside it (FYI); stored is the set alone."""
+    meta_batch: int = 1
+    """Networks a step, over which the gradient is averaged."""
 
 
 def dm(task: Task, config: DmConfig = DmConfig()) -> Distiller:
@@ -90,8 +95,9 @@ def dm(task: Task, config: DmConfig = DmConfig()) -> Distiller:
     siamese = None
     if not augment.is_identity(config.augment):
         siamese = augment.build(config.augment, task.image_shape)
+    decoder = pixels(task, init=config.init)
     return compose(
-        decoder=pixels(task, init=config.init),
+        decoder=flip(decoder) if config.flip else decoder,
         objective=mean_features(
             network,
             augment=siamese,
@@ -103,6 +109,7 @@ def dm(task: Task, config: DmConfig = DmConfig()) -> Distiller:
         outer=optimisers.build(config.optimiser, updates),
         feed=PerClass(config.batch),
         update=config.update,
+        meta_batch=config.meta_batch,
     )
 
 
