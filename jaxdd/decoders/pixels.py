@@ -69,8 +69,8 @@ def pixels(
       InputError: m exceeds the data set, or images per class exceed a class; an unknown
         start, or one that needs what is not there.
     """
-    soft, ipc = labels != "hard", task.ipc or 0
-    learned = represent is not None or soft
+    ipc = task.ipc or 0
+    learned = represent is not None or labels != "hard"
     _check(init, represent is not None, judge is not None)
     if represent is None and not ipc:
         raise InputError(
@@ -90,7 +90,7 @@ def pixels(
             assert rows is not None
             teacher: TeacherAsset = assets["teacher"]
             params["target"] = _targets(teacher, represent, rows, white, views)
-        if soft:
+        if labels != "hard":
             assert judge is not None
             params["target"] = soft_labels(
                 judge, assets["experts"], white, jnp.asarray(classes), labels

@@ -8,8 +8,16 @@ import pytest
 
 from jaxdd.base import InputError
 from jaxdd.data.feeds import draw_segments
+from jaxdd.evaluation import evaluate
 from jaxdd.methods.datm import DatmConfig, datm
-from jaxdd.records import OptimiserSpec
+from jaxdd.records import OptimiserSpec, Recipe
+from tests.evaluation.cases import (
+    SGD,
+    describe,
+    labelled_set,
+    protocol,
+    standard_dataset,
+)
 from tests.methods.toy_experts import SETTINGS, advanced, assets, begun, task
 
 CONFIG = DatmConfig(
@@ -70,6 +78,32 @@ def test_labels_are_learned_with_their_own_optimiser():
     start = begun(hard)
     assert set(start.params) == {"image", "hyper"}
     np.testing.assert_array_equal(hard.export(start, assets()).target, np.arange(4))
+
+
+def test_students_learn_from_the_logits_at_the_learned_rate():
+    distiller, data = datm(task(), CONFIG), standard_dataset()
+    state, _ = advanced(distiller, begun(distiller))
+    found = distiller.export(state, assets())
+
+    def calibration(synthetic, loss, rate=None):
+        optimiser = (
+            SGD if rate is None else dataclasses.replace(SGD, learning_rate=rate)
+        )
+        train = Recipe(steps=6, optimiser=optimiser, loss=loss)
+        asked = protocol(train=train, own_rate=rate is None)
+        made = labelled_set(data, protocol=asked)._replace(
+            synthetic=synthetic, meta=describe(data, "dm", "soft", protocol=asked)
+        )
+        row = evaluate([made], data, seeds=[0]).find("dm", "calibration_error")
+        assert row is not None
+        return row["mean"]
+
+    rate = float(found.hyper["learning_rate"])
+    brought = calibration(found, "soft_cross_entropy")
+    shares = found._replace(target=jax.nn.softmax(found.target))
+    told = calibration(shares, "cross_entropy", rate)
+    np.testing.assert_allclose(brought, told, rtol=1e-4)
+    assert abs(brought - calibration(shares, "cross_entropy", 3 * rate)) > 1e-3
 
 
 @pytest.mark.parametrize(
