@@ -39,6 +39,7 @@ from jaxdd import augment, networks, optimisers
 from jaxdd.base import Distiller, InputError, Method, Parts, PerClass, Task
 from jaxdd.composition import compose
 from jaxdd.decoders import flip, pixels
+from jaxdd.decoders.initial import Start
 from jaxdd.objectives.moments import mean_features
 from jaxdd.pools import fresh
 from jaxdd.records import AugmentSpec, NetworkSpec, OptimiserSpec
@@ -60,7 +61,9 @@ class DmConfig:
     augment: AugmentSpec = AugmentSpec()
     """One draw per class and step, shared by its real and synthetic images. The
     paper's is policy="dsa" (by name "dsa", for digits "dsa_digits")."""
-    init: Literal["real", "noise"] = "real"
+    init: Start = "real"
+    """Where images start: random real ones, normal noise, class means, real ones
+    nearest to cluster centres or far from each other."""
     update: Literal["joint", "per_class"] = "joint"
     """per_class: one optimiser step per class in turn, in less memory."""
     chunk_real: int = 8
