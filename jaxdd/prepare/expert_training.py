@@ -50,6 +50,7 @@ def record(
     drive: Drive,
     group: Group,
     together: Together = ALONE,
+    announce: Callable[[str], None] = lambda line: None,
 ) -> None:
     """Trains the experts that are missing and records them.
 
@@ -60,6 +61,7 @@ def record(
       drive: who runs the steps; stages `experts/FIRST-LAST/toEPOCH`.
       group: how many are trained together, and where.
       together: how several processes keep together.
+      announce: told how many are finished, where that takes several turns.
 
     Raises:
       InputError: a loss is not finite, or the snapshots cannot be written.
@@ -76,6 +78,9 @@ def record(
         parts = -(-len(alike) // size)
         for part in np.array_split(np.asarray(alike), parts):
             teach.train([int(n) for n in part])
+            left = len(recorder.missing)
+            if left:
+                announce(f"experts: {experts.count - left} of {experts.count} recorded")
 
 
 def _by_epoch(experts: list[int], done: Callable[[int], int]) -> list[list[int]]:

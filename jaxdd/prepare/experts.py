@@ -184,6 +184,7 @@ def _store(
                     drive=drive,
                     group=group,
                     together=together,
+                    announce=announce,
                 )
     return open_store(experts, corpus, cache)
 

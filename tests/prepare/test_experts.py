@@ -58,6 +58,7 @@ def test_the_asset_holds_every_snapshot(prepared):
     assert set(quality) == {"expert_loss", "expert_accuracy"}
     assert quality["expert_accuracy"] > 0.3
     assert any("training 3 mlp-5" in line for line in lines)
+    assert "experts: 2 of 3 recorded" in lines
 
 
 def test_a_trajectory_is_that_of_the_training_loop(prepared):
