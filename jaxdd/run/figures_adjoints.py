@@ -22,6 +22,8 @@ _INK, _MUTED, _EXACT, _BIASED, _SOFT = (
     "#c3cad6",
 )
 _ROUNDING = 1e-4  # a bias below is rounding, of float32 after many steps
+_NOTHING = 1e-12  # a variance below
+_SEVERAL = 30.0  # ratios from here on a logarithmic scale
 
 
 class _Panel(NamedTuple):
@@ -71,11 +73,18 @@ def _panels(comparison: Comparison) -> list[_Panel]:
         _Panel("relative bias", bias, [f"{b:.1g}" for b in bias], True),
     ]
     if not any(math.isnan(value) for value in variance):
+        variance = np.where(variance < _NOTHING, 0.0, variance)
         texts = [f"{v:.1g}" for v in variance]
-        panels.append(_Panel("variance over keys", variance, texts, True))
-    panels.append(_Panel("memory, MB", megabytes, short(megabytes), True))
-    panels.append(_Panel("time, ms", milliseconds, short(milliseconds), False))
+        panels.append(_Panel("variance over keys", variance, texts, _wide(variance)))
+    for name, values in (("memory, MB", megabytes), ("time, ms", milliseconds)):
+        panels.append(_Panel(name, values, short(values), _wide(values)))
     return panels
+
+
+def _wide(values: np.ndarray) -> bool:
+    """Whether only a logarithmic scale shows them all."""
+    positive = values[values > 0]
+    return len(positive) > 0 and positive.max() > _SEVERAL * positive.min()
 
 
 def _draw(axis: Any, panel: _Panel, colours: list[str]) -> None:
@@ -89,7 +98,7 @@ def _draw(axis: Any, panel: _Panel, colours: list[str]) -> None:
         axis.set_xscale("log")
         axis.set_xlim(least, most * (most / least) ** 0.45)
     else:
-        axis.set_xlim(min(0.0, 1.3 * float(np.min(values))), 1.45 * most)
+        axis.set_xlim(min(0.0, 1.3 * float(np.min(values))), 1.5 * (most or 1.0))
     lengths = np.maximum(values, least) - least if panel.logarithmic else values
     axis.barh(place, lengths, left=least, height=0.62, color=colours)
     for where, value, text in zip(place, values, panel.texts, strict=True):
@@ -103,7 +112,8 @@ def _draw(axis: Any, panel: _Panel, colours: list[str]) -> None:
             fontsize=8,
             color=_INK,
         )
-    axis.set_title(panel.title, loc="left", fontsize=9, color=_INK)
+    scale = " (log)" if panel.logarithmic else ""
+    axis.set_title(panel.title + scale, loc="left", fontsize=9, color=_INK)
     axis.set_xticks([])
     axis.minorticks_off()
     for side in ("top", "right", "bottom"):
