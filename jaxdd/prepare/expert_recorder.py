@@ -1,7 +1,7 @@
 """Writes experts' trajectories so that a killed run loses little and breaks nothing.
 
 Snapshots are written in place into a file of the final size; an expert counts once the
-manifest, replaced as a whole, lists it. A state beside it lets an expert go on.
+manifest, replaced as a whole, lists it. States beside it let experts go on.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ __all__ = ["Begun", "Recorder"]
 
 
 class Begun(NamedTuple):
-    """Where an unfinished expert goes on: its state after so many epochs."""
+    """Where unfinished experts go on: their states after so many epochs, stacked."""
 
     epoch: int
     leaves: list[np.ndarray]
@@ -83,16 +83,24 @@ class Recorder:
             _write(handle, rows)
             os.fsync(handle.fileno())
 
-    def keep(self, expert: int, epoch: int, leaves: Sequence[np.ndarray]) -> None:
-        """The state after an epoch, from which the expert can go on."""
-        arrays = {f"leaf{i}": leaf for i, leaf in enumerate(leaves)}
-        files.write_npz(self._state(expert), epoch=np.int64(epoch), **arrays)
+    def keep(
+        self, experts: Sequence[int], epoch: int, leaves: Sequence[np.ndarray]
+    ) -> None:
+        """The states after an epoch, from which experts that train together go on.
 
-    def begun(self, expert: int) -> Begun | None:
-        """Where the expert goes on, or None where it starts."""
+        One file for all of them, so that none is ever ahead of the others.
+        """
+        arrays = {f"leaf{i}": leaf for i, leaf in enumerate(leaves)}
+        about = {"experts": np.asarray(experts), "epoch": np.int64(epoch)}
+        files.write_npz(self._state(experts), **about, **arrays)
+
+    def begun(self, experts: Sequence[int]) -> Begun | None:
+        """Where the same experts go on, or None where they start."""
         try:
-            arrays = files.read_npz(self._state(expert))
-        except InputError:  # missing or damaged: then it starts anew
+            arrays = files.read_npz(self._state(experts))
+        except InputError:  # missing or damaged: then they start anew
+            return None
+        if not np.array_equal(arrays.pop("experts", ()), experts):
             return None
         leaves = [arrays[f"leaf{i}"] for i in range(len(arrays) - 1)]
         return Begun(int(arrays["epoch"]), leaves)
@@ -102,9 +110,10 @@ class Recorder:
         for expert, loss in losses.items():
             self._manifest.finished[expert] = Finished(loss, self._checks(expert))
         write_manifest(self.folder, self._manifest)
-        for expert in losses:
-            with contextlib.suppress(OSError):
-                self._state(expert).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self._state(list(losses)).unlink(missing_ok=True)
+            for left in self.folder.glob("state-*.npz") if not self.missing else ():
+                left.unlink(missing_ok=True)  # of groups of another size
 
     def store(self) -> ExpertStore:
         """The finished trajectories."""
@@ -166,8 +175,8 @@ class Recorder:
             "writable, and run the same again"
         )
 
-    def _state(self, expert: int) -> Path:
-        return self.folder / f"state-{expert}.npz"
+    def _state(self, experts: Sequence[int]) -> Path:
+        return self.folder / f"state-{experts[0]}-{experts[-1]}.npz"
 
 
 def _write(handle: IO[Any], rows: np.ndarray) -> None:

@@ -68,25 +68,15 @@ def record(
     """
     course = course_of(experts, corpus, group.split)
     teach = _Teaching(experts, course, recorder, drive, group, together)
-    pending = [
-        expert
-        for expert in range(experts.count)
-        if not together.everywhere(expert not in recorder.missing)
-    ]
-    for alike in _by_epoch(pending, teach.epochs_done):
-        size = _at_once(group, recorder.shape)
-        parts = -(-len(alike) // size)
-        for part in np.array_split(np.asarray(alike), parts):
-            teach.train([int(n) for n in part])
+    size = _at_once(group, recorder.shape)
+    # The groups do not depend on what is missing, so that a rerun does the same.
+    for part in np.array_split(range(experts.count), -(-experts.count // size)):
+        numbers = [int(n) for n in part if int(n) in recorder.missing]
+        if not together.everywhere(not numbers):
+            teach.train(numbers or [int(n) for n in part])
             left = len(recorder.missing)
             if left:
                 announce(f"experts: {experts.count - left} of {experts.count} recorded")
-
-
-def _by_epoch(experts: list[int], done: Callable[[int], int]) -> list[list[int]]:
-    """Experts that stopped after the same epoch, who can be trained together."""
-    epochs = {n: done(n) for n in experts}
-    return [[n for n in experts if epochs[n] == e] for e in sorted({*epochs.values()})]
 
 
 def _at_once(group: Group, shape: tuple[int, int, int]) -> int:
@@ -109,22 +99,19 @@ class _Teaching:
     group: Group
     together: Together
 
-    def epochs_done(self, expert: int) -> int:
-        """After which epoch an unfinished expert goes on."""
-        begun = self._begun(expert)
-        return begun.epoch if begun else 0
-
-    def _begun(self, expert: int) -> Begun | None:
+    def begun(self, numbers: list[int]) -> Begun | None:
+        """Where unfinished experts go on."""
         # Processes whose folders differ would wait for each other forever.
-        return self.recorder.begun(expert) if self.together is ALONE else None
+        return self.recorder.begun(numbers) if self.together is ALONE else None
 
     def train(self, numbers: list[int]) -> None:
         """Trains a few experts together, from where they stopped."""
         group, epochs = self.group, self.experts.epochs
         alone = group.lift is None or len(numbers) == 1
-        done = self.epochs_done(numbers[0])
+        begun = self.begun(numbers)
+        done = begun.epoch if begun else 0
         length = _stage_epochs(self.recorder.shape, self.course.epoch_steps)
-        state = self._start(numbers, length, new=done == 0)
+        state = self._start(numbers, length, begun)
         step = recording_step(self.course.run, self.course.epoch_steps, length)
         data = self.course.data
         if alone:
@@ -148,20 +135,20 @@ class _Teaching:
         finish = partial(self.recorder.finish, dict(zip(numbers, final, strict=True)))
         self.together.in_turn(finish)
 
-    def _start(self, numbers: list[int], length: int, *, new: bool) -> _Recording:
+    def _start(
+        self, numbers: list[int], length: int, begun: Begun | None
+    ) -> _Recording:
         """The state of each, stacked, its initial parameters recorded if it is new."""
         key = jax.random.key(self.experts.seed)
         keys = jax.vmap(partial(jax.random.fold_in, key))(jnp.asarray(numbers))
         state = begin_recording(self.course.run, length, keys)
-        if new:
+        if begun is None:
             first = jax.device_get(_flat_all(state.train.variables.params))
             for row, number in zip(first, numbers, strict=True):
                 write = partial(self.recorder.write, number, 0, row[None])
                 self.together.in_turn(write)
             return state
-        begun = [self._begun(number) for number in numbers]
-        stored = [one.leaves for one in begun if one is not None]
-        stacked = iter([np.stack(leaves) for leaves in zip(*stored, strict=True)])
+        stacked = iter(begun.leaves)
         train = jax.tree.map(
             lambda leaf: leaf if _is_key(leaf) else jnp.asarray(next(stacked)),
             state.train,
@@ -186,8 +173,8 @@ class _Teaching:
             for place, number in enumerate(numbers):
                 rows = kept[place, begin % length :][: end - begin]
                 self.recorder.write(number, begin + 1, rows)
-                if end < self.experts.epochs:
-                    self.recorder.keep(number, end, [leaf[place] for leaf in plain])
+            if end < self.experts.epochs:
+                self.recorder.keep(numbers, end, plain)
 
         self.together.in_turn(write)
 

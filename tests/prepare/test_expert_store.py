@@ -169,14 +169,18 @@ def test_a_folder_that_cannot_be_made(tmp_path):
 
 def test_states_to_go_on_from(tmp_path):
     recorder = Recorder(tmp_path / "store", SHAPE, ABOUT)
-    assert recorder.begun(1) is None
-    recorder.keep(1, 2, [np.arange(3), np.float32(0.5)])
-    begun = recorder.begun(1)
+    assert recorder.begun([1]) is None
+    recorder.keep([0, 1], 2, [np.arange(6).reshape(2, 3), np.float32([0.5, 1])])
+    begun = recorder.begun([0, 1])
     assert begun.epoch == 2
-    np.testing.assert_array_equal(begun.leaves[0], np.arange(3))
-    state = tmp_path / "store" / "state-1.npz"
+    np.testing.assert_array_equal(begun.leaves[0], np.arange(6).reshape(2, 3))
+    assert recorder.begun([0]) is None  # others were trained together
+    state = tmp_path / "store" / "state-0-1.npz"
     state.write_bytes(state.read_bytes()[:-30])
-    assert recorder.begun(1) is None  # damaged: it starts anew
-    recorder.write(1, 0, numbers()[1])
-    recorder.finish({1: 0.0})
+    assert recorder.begun([0, 1]) is None  # damaged: they start anew
+    for expert in range(3):
+        recorder.write(expert, 0, numbers()[expert])
+    recorder.finish({2: 0.0})
+    assert state.exists()
+    recorder.finish({0: 0.0, 1: 0.0})
     assert not state.exists()

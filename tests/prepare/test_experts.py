@@ -1,5 +1,7 @@
 """Experts as an asset: trained, recorded, resumed, found, and refused."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -168,6 +170,23 @@ def test_a_killed_recording_goes_on_bit_for_bit(tmp_path, short_stages):
     left = [f"experts/1-1/to{n}" for n in (3, 4)]
     fresh = [f"experts/2-2/to{n}" for n in (1, 2, 3, 4)]
     assert sorted(stages) == sorted(left + fresh)
+    np.testing.assert_array_equal(asset.snapshots, whole.snapshots)
+
+
+def test_experts_trained_together_go_on_together(tmp_path, short_stages, monkeypatch):
+    monkeypatch.setattr(expert_training, "_GROUP_BYTES", 0)
+    pair = Group(
+        size=2, lift=lambda step, shared: spread(None, "map", step, shared=shared)
+    )
+    record = partial(prepare, NEED, toy_dataset(), group=pair)
+    whole, _ = record(cache=tmp_path / "whole")
+    drive, seen = _stopping(3)
+    with pytest.raises(KeyboardInterrupt):
+        record(drive=drive, cache=tmp_path / "killed")
+    assert seen[0] == "experts/0-1/to1"
+    drive, stages = _stopping(None)
+    asset, _ = record(drive=drive, cache=tmp_path / "killed")
+    assert stages[:2] == ["experts/0-1/to3", "experts/0-1/to4"]
     np.testing.assert_array_equal(asset.snapshots, whole.snapshots)
 
 
