@@ -136,6 +136,6 @@ def _check(task: Task, count: int, scale: int, per_class: int) -> None:
         )
     if per_class < 0:
         raise InputError(
-            f"distill.per_class={per_class}: must be at least 1, or 0 for as many as"
-            " the budget allows"
+            f"distill.images_per_class={per_class}: must be at least 1, or 0 for as"
+            " many as the budget allows"
         )

@@ -23,14 +23,20 @@ from tests.contract.cases import (
 
 PUBLISHED = (
     "ast",
+    "bptt",
     "class_mean",
     "datm",
+    "dd",
+    "dc",
     "dm",
+    "dsa",
     "ftd",
     "kmeans",
     "krr_ssl",
     "mtt",
     "random",
+    "rat_bptt",
+    "rtp",
     "tesla",
 )
 SECTIONS = (

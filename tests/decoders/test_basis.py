@@ -97,7 +97,7 @@ def test_starts_have_their_scale(key):
         ({"count": 0}, "bases=0"),
         ({"scale": 3}, "downscale=3"),
         ({"scale": 0}, "downscale=0"),
-        ({"per_class": -1}, "per_class=-1"),
+        ({"per_class": -1}, "images_per_class=-1"),
         ({"count": 40, "scale": 1}, "bases=40"),
     ],
 )
