@@ -29,10 +29,12 @@ NET = networks.build(NetworkSpec("mlp", width=(5,), norm="none"), SHAPE, CLASSES
 CONV = networks.build(NetworkSpec(width=(3,), norm="none", conv="stock"), SHAPE, 3)
 
 
+@functools.cache
 def vectors(count, network=NET):
     """Parameters of fresh networks [count,p] in float64."""
-    made = [network.init(jax.random.key(i)).params for i in range(count)]
-    return jnp.stack([ravel_pytree(m)[0] for m in made]).astype(jnp.float64)
+    fresh = jax.jit(jax.vmap(lambda k: ravel_pytree(network.init(k).params)[0]))
+    keys = jax.random.split(jax.random.key(0), count)
+    return jnp.asarray(np.asarray(fresh(keys)), jnp.float64)
 
 
 def images(rows=6, seed=0):
@@ -76,13 +78,19 @@ def test_one_step_has_its_closed_form(x64):
     image, rate = images(), 0.3
     objective = end_distance(NET, student(1))
     run = lambda x, b: value(objective, x, LABEL, b, start, target[None])
-    by_image, by_rate = jax.grad(run, (0, 1))(image, rate)
-    gradient = lambda x: jax.grad(cross_entropy)(start, x, LABEL)
-    left = start - rate * gradient(image) - target
-    scale = 2 / jnp.sum((start - target) ** 2)
-    mixed = jax.grad(lambda x: gradient(x) @ left)(image)
-    np.testing.assert_allclose(by_image, -scale * rate * mixed, rtol=1e-10, atol=1e-15)
-    np.testing.assert_allclose(by_rate, -scale * gradient(image) @ left, rtol=1e-10)
+    by_image, by_rate = jax.jit(jax.grad(run, (0, 1)))(image, rate)
+
+    @jax.jit
+    def closed(image):
+        gradient = lambda x: jax.grad(cross_entropy)(start, x, LABEL)
+        left = start - rate * gradient(image) - target
+        scale = -2 / jnp.sum((start - target) ** 2)
+        mixed = jax.grad(lambda x: gradient(x) @ left)(image)
+        return scale * rate * mixed, scale * gradient(image) @ left
+
+    want = closed(image)
+    np.testing.assert_allclose(by_image, want[0], rtol=1e-10, atol=1e-15)
+    np.testing.assert_allclose(by_rate, want[1], rtol=1e-10)
 
 
 def test_a_student_that_stays_has_distance_one(x64):
@@ -95,12 +103,11 @@ def test_a_student_that_stays_has_distance_one(x64):
 
 def test_the_students_own_end_is_a_minimum_of_zero(x64):
     start, image, rate = vectors(1)[0], images(), 0.2
-    end = start
-    for _ in range(3):
-        end = end - rate * jax.grad(cross_entropy)(end, image, LABEL)
+    step = jax.jit(lambda v: v - rate * jax.grad(cross_entropy)(v, image, LABEL))
+    end = step(step(step(start)))
     objective = end_distance(NET, student(3))
     run = lambda x, b: value(objective, x, LABEL, b, start, end[None])
-    found, (by_image, by_rate) = jax.value_and_grad(run, (0, 1))(image, rate)
+    found, (by_image, by_rate) = jax.jit(jax.value_and_grad(run, (0, 1)))(image, rate)
     assert float(found) < 1e-28
     assert float(jnp.abs(by_image).max()) < 1e-12
     assert abs(float(by_rate)) < 1e-12
@@ -251,7 +258,7 @@ def test_targets_in_between_are_matched_where_the_student_is(middle, first, x64)
         first * plain(x, 0.2, start, halfway, 2, 0.9)
         + plain(x, 0.2, start, target, 5, 0.9)
     )
-    found, expected = (jax.value_and_grad(f)(images()) for f in (run, want))
+    found, expected = (jax.jit(jax.value_and_grad(f))(images()) for f in (run, want))
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-10, atol=1e-14)
 
@@ -282,8 +289,8 @@ def test_balance_weighs_late_starts_more(x64):
 def test_perturbation_moves_convolutions_within_their_size(x64):
     vector = vectors(1, CONV)[0]
     moved = perturbed(CONV, jax.random.key(1), vector, 0.5)
-    kernel = CONV.init(jax.random.key(0)).params["conv_0"]["kernel"]
-    flat, unravel = ravel_pytree(CONV.init(jax.random.key(0)).params)
+    flat, unravel = ravel_pytree(jax.jit(CONV.init)(jax.random.key(0)).params)
+    kernel = unravel(vector.astype(flat.dtype))["conv_0"]["kernel"]
     change = unravel((moved - vector).astype(flat.dtype))
     others = jax.tree.leaves({**change, "conv_0": change["conv_0"]["bias"]})
     assert all(float(jnp.abs(leaf).max()) == 0 for leaf in others)
