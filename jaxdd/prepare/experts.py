@@ -6,6 +6,7 @@ import dataclasses
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -74,25 +75,10 @@ def prepare_experts(
       InputError: a setting without meaning, a loss that is not finite, trajectories
         of another network or of other data, or a folder that cannot be written.
     """
+    trained = {"drive": drive, "group": group, "together": together}
     if cache is None:
-        with tempfile.TemporaryDirectory() as folder:
-            asset, quality = prepare_experts(
-                experts,
-                dataset,
-                drive=drive,
-                cache=Path(folder),
-                budget=budget,
-                group=group,
-                announce=announce,
-                together=together,
-            )
-        if isinstance(asset.snapshots, tuple):
-            raise InputError(
-                f"the trajectories take more than the {budget:,} bytes of "
-                "data.expert_budget: give a cache folder, from which they are read"
-            )
-        return asset, quality
-    store = _store(experts, dataset.train, cache, drive, group, announce, together)
+        return _in_memory(experts, dataset, budget, announce=announce, **trained)
+    store = _store(experts, dataset.train, cache, announce=announce, **trained)
     quality = _quality(store, experts, dataset, cache, together)
     named = ", ".join(f"{name} {value:.3f}" for name, value in quality.items())
     fits = store.nbytes <= budget
@@ -108,6 +94,22 @@ def prepare_experts(
     )
     snapshots = jnp.asarray(store.everything()) if fits else ()
     return ExpertsAsset(jnp.asarray(store.last()), snapshots), quality
+
+
+def _in_memory(
+    experts: Experts, dataset: Dataset, budget: int, **trained: Any
+) -> tuple[ExpertsAsset, dict[str, float]]:
+    """`prepare_experts` with a cache that is gone afterwards."""
+    with tempfile.TemporaryDirectory() as folder:
+        asset, quality = prepare_experts(
+            experts, dataset, cache=Path(folder), budget=budget, **trained
+        )
+    if isinstance(asset.snapshots, tuple):
+        raise InputError(
+            f"the trajectories take more than the {budget:,} bytes of "
+            "data.expert_budget: give a cache folder, from which they are read"
+        )
+    return asset, quality
 
 
 def open_store(experts: Experts, corpus: Corpus, cache: Path) -> ExpertStore:
@@ -152,6 +154,7 @@ def _store(
     experts: Experts,
     corpus: Corpus,
     cache: Path,
+    *,
     drive: Drive,
     group: Group,
     announce: Callable[[str], None],
