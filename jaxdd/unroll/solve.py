@@ -61,6 +61,8 @@ def solve(
       InputError: for steps that xs does not have, and for an adjoint that the problem
         does not allow; the message names the argument to change.
     """
+    if not callable(xs):
+        xs = jax.tree.map(jnp.asarray, xs)
     window = _window(xs, num_steps, start)
     problem = _at_entries(problem, xs if callable(xs) else lambda entry: entry)
     theta, carry = jax.tree.map(jnp.asarray, (theta, carry))
