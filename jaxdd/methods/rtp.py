@@ -25,8 +25,8 @@ Differences from the authors' code: their penalty never reaches the gradient, as
 not depend on the weights and enters the inner losses only. Augmentation draws come from
 the step's key, not from the clock.
 
-Expected: see `jaxdd/presets/rtp.py`; on digits above the class means (protocol
-digits_mlp).
+Expected: see `jaxdd/presets/rtp.py`; on digits above as many random real images as the
+set decodes to, which take several times its bytes (protocol digits_mlp).
 """
 
 from dataclasses import dataclass

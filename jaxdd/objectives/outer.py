@@ -224,13 +224,14 @@ def _chosen(key: Key, batch: Batch, classes: int) -> Array:
 
 def _real(batch: Batch, classes: Array | None) -> tuple[Array, Array, Array]:
     """Images [n,h,w,c], labels and weights of the real batch, of some classes only."""
-    parts = batch.image, batch.target, batch.weight
-    if batch.image.ndim == 4:
-        return parts
+    image, target, weight = batch.image, batch.target, batch.weight
+    assert not isinstance(target, tuple), "the feed gives no labels"
+    if image.ndim == 4:
+        return image, target, weight
     if classes is not None:
-        parts = tuple(part[classes] for part in parts)
-    image, target, weight = (p.reshape(-1, *p.shape[2:]) for p in parts)
-    return image, target, weight
+        image, target, weight = image[classes], target[classes], weight[classes]
+    image = image.reshape(-1, *image.shape[2:])
+    return image, target.reshape(-1), weight.reshape(-1)
 
 
 def _check_statistics(network: Network) -> None:

@@ -96,7 +96,7 @@ PRESETS: dict[str, Preset] = {
         steps=500,
         evaluate=_replayed("mnist_d2_replayed", MNIST_NET),
         source="the paper's recipe, small, on the field's ConvNet",
-        hours="a few minutes",
+        hours="about 5 minutes",
         hardware="2 CPU cores",
     ),
     "mnist_paper": _paper("mnist", _LENET, 10, 0.795),
