@@ -117,11 +117,11 @@ def mnist(
     """One image per class of a tenth of MNIST, in minutes."""
     common: dict[str, Any] = {
         "experts": MNIST_EXPERTS,
-        "steps": 15,
+        "steps": 30,
         "epochs": 1,
         "last": 6,
         "optimiser": sgd(10.0),
-        "rate": 0.02,
+        "rate": 0.03,
         "rate_optimiser": sgd(1e-5),
         "init": "class_mean",
     }
