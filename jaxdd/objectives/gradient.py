@@ -158,11 +158,8 @@ def _squares_apart(one: PyTree, other: PyTree) -> Array:
 
 def _directions_apart(one: PyTree, other: PyTree) -> Array:
     """`cos`."""
-    flat = [
-        jnp.concatenate([leaf.reshape(-1) for leaf in leaves])
-        for leaves in zip(*_leaves(one, other), strict=True)
-    ]
-    return 1 - _cosine(*flat, (0,))
+    flat = lambda t: jnp.concatenate([leaf.reshape(-1) for leaf in jax.tree.leaves(t)])
+    return 1 - _cosine(flat(one), flat(other), (0,))
 
 
 def _cosine(a: Array, b: Array, axes: tuple[int, ...]) -> Array:
@@ -251,8 +248,7 @@ def _cross_entropy(
 _Matched = Callable[[Array, Variables, _Class], tuple[Array, Array]]
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(0, 1))
-def _over_classes(
+def _sum_over_classes(
     one: _Matched, chunk: int, image: Array, variables: Variables, others: _Class
 ) -> Array:
     """The sum of `one`'s values over images [k,i,h,w,c]."""
@@ -277,6 +273,7 @@ def _over_classes_bwd(
     return (slopes * cotangent).astype(slopes.dtype), None, None
 
 
+_over_classes = jax.custom_vjp(_sum_over_classes, nondiff_argnums=(0, 1))
 _over_classes.defvjp(_over_classes_fwd, _over_classes_bwd)
 
 

@@ -1,6 +1,6 @@
 """What the published settings of `dc` and `dsa` share: data, steps, protocols."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from jaxdd import protocols
@@ -57,7 +57,7 @@ class Row(NamedTuple):
 
 
 def table(
-    numbers: dict[str, tuple[float | None, ...]], build: Callable[[Row], Preset]
+    numbers: Mapping[str, tuple[float | None, ...]], build: Callable[[Row], Preset]
 ) -> dict[str, Preset]:
     """A preset for each data set and number of images per class.
 

@@ -22,7 +22,7 @@ def test_every_named_augmentation_can_be_built(name, key):
 
 
 def test_digits_are_not_mirrored(key):
-    for name in ("dsa_digits", "frepo_digits"):
+    for name in ("dsa_digits", "frepo_digits", "fyi_digits"):
         whole = augment.build(augment.named(name.removesuffix("_digits")), (12, 12, 1))
         digits = augment.build(augment.named(name), (12, 12, 1))
         drawn = [set(op.sample(key, 1)) for op in (whole, digits)]

@@ -170,3 +170,25 @@ def test_images_keep_their_dtype(dtype, key):
     for op in (dsa.idc("", SHAPE), *dsa.operations(SHAPE).values()):
         params = jax.eval_shape(lambda op=op: op.sample(key, 2))
         assert jax.eval_shape(op.apply, params, image).dtype == dtype
+
+
+def test_fyi_flips_half_of_the_draws_beside_another_operation(key):
+    """One coin for a batch in siamese use; a strategy without flip is that of `dsa`."""
+    op = dsa.fyi("crop_flip_scale", SHAPE)
+    drawn = jax.vmap(lambda k: op.sample(k, 1))(jax.random.split(key, 400))
+    assert set(drawn) == {"flip", "one"}
+    assert drawn["flip"].shape == (400, 1)
+    assert 160 < int(drawn["flip"].sum()) < 240
+    assert set(np.asarray(drawn["one"]["token"]).ravel()) == {0, 1}
+    image = jax.random.normal(key, (3, *SHAPE))
+    params = {
+        "flip": jnp.array([True]),
+        "one": {
+            "token": jnp.array([0]),
+            "crop": jnp.array([[1, 1]]),
+            "scale": jnp.ones((1, 2)),
+        },
+    }
+    np.testing.assert_array_equal(op.apply(params, image), image[:, :, ::-1])
+    assert set(dsa.fyi("crop_scale", SHAPE).sample(key, 1)) == {"one"}
+    assert set(dsa.fyi("flip", SHAPE).sample(key, 1)) == {"flip"}
