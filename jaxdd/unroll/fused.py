@@ -8,7 +8,7 @@ al., ICML 2025, arXiv 2505.00793). Here it is one rule for a whole window of ste
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -39,25 +39,27 @@ def fused(problem: InnerProblem, theta: PyTree, carry: Carry, x: Any) -> Block:
       InputError: when the loss does not allow forward mode.
     """
     slope = "loss" if problem.loss else "gradient"
-    problem, outer = closed(problem, theta, carry, x, slope, "rate")
-    if problem.loss:
-        problem = problem._replace(gradient=jax.grad(problem.loss, argnums=1))
+    found, outer = closed(problem, theta, carry, x, slope, "rate")
+    gradient = jax.grad(found.loss, argnums=1) if found.loss else found.gradient
+    parts = _Parts(problem.optimiser, gradient, found.rate, found.loss)
+    if parts.loss:
         require_forward_mode(
-            _joint(problem, outer, x), (carry.params,), "A fused or mixed step"
+            _joint(parts, outer, x), (carry.params,), "A fused or mixed step"
         )
-    back = _back_sgd if isinstance(problem.optimiser, SGD) else _back
+    back = _back_sgd if isinstance(parts.optimiser, SGD) else _back
 
     def run(outer: PyTree, carry: Carry, xs: PyTree) -> tuple[Carry, Any]:
         def body(carry: Carry, x: Any) -> tuple[Carry, Any]:
-            moved = _update(problem, outer, carry, x)
-            return moved, _kept(problem, carry, moved)
+            moved = _update(parts, outer, carry, x)
+            return moved, _kept(parts, carry, moved)
 
         return lax.scan(body, carry, xs)
 
     def backward(outer: PyTree, kept: Any, xs: PyTree, end: Carry) -> Any:
         def body(sums: Any, entry: Any) -> tuple[Any, None]:
             total, adjoint = sums
-            by_outer, adjoint = back(problem, outer, *entry, adjoint)
+            carry, x = entry
+            by_outer, adjoint = back(parts, outer, carry, x, adjoint)
             return (add(total, by_outer), adjoint), None
 
         zeros = jax.tree.map(jnp.zeros_like, split(outer)[0])
@@ -66,20 +68,27 @@ def fused(problem: InnerProblem, theta: PyTree, carry: Carry, x: Any) -> Block:
     return with_rule(run, backward, outer)
 
 
-def _update(problem: InnerProblem, outer: PyTree, carry: Carry, x: Any) -> Carry:
-    slope = problem.gradient(outer, carry.params, x)
-    return problem.optimiser.update(slope, carry, problem.rate(outer, x))
+class _Parts(NamedTuple):
+    """A problem that has all of these, closed over nothing."""
+
+    optimiser: Any
+    gradient: Any
+    rate: Any
+    loss: Any  # or None
 
 
-def _kept(problem: InnerProblem, carry: Carry, moved: Carry) -> Carry:
+def _update(parts: _Parts, outer: PyTree, carry: Carry, x: Any) -> Carry:
+    slope = parts.gradient(outer, carry.params, x)
+    return parts.optimiser.update(slope, carry, parts.rate(outer, x))
+
+
+def _kept(parts: _Parts, carry: Carry, moved: Carry) -> Carry:
     """What the way back needs of a step: of SGD the parameters before, v after it."""
-    return (
-        Carry(carry.params, moved.opt) if isinstance(problem.optimiser, SGD) else carry
-    )
+    return Carry(carry.params, moved.opt) if isinstance(parts.optimiser, SGD) else carry
 
 
 def _back_sgd(
-    problem: InnerProblem, outer: PyTree, kept: Carry, x: Any, adjoint: Carry
+    parts: _Parts, outer: PyTree, kept: Carry, x: Any, adjoint: Carry
 ) -> tuple[PyTree, Carry]:
     """Theta's gradient of one step of SGD, and the adjoint before it.
 
@@ -88,13 +97,13 @@ def _back_sgd(
     rate -<v', a>. Without momentum <g, a> is the loss's own slope along a, so that the
     gradient itself, a sixth of the work, is not computed again.
     """
-    sgd, ahead = problem.optimiser, adjoint.params
-    rate, pull_rate = pullback(lambda outer: problem.rate(outer, x), outer)
+    sgd, ahead = parts.optimiser, adjoint.params
+    rate, pull_rate = pullback(lambda outer: parts.rate(outer, x), outer)
     along, scale = ahead, -rate
     if sgd.momentum:
         along = jax.tree.map(lambda b, a: b + scaled(-rate, a), adjoint.opt, ahead)
         scale = jnp.ones_like(rate)
-    slope, by_outer, by_params = _products(problem, outer, kept.params, x, along)
+    slope, by_outer, by_params = _products(parts, outer, kept.params, x, along)
     if sgd.momentum:
         by_rate = -_dot(kept.opt, ahead)
     else:
@@ -112,16 +121,16 @@ def _back_sgd(
 
 
 def _back(
-    problem: InnerProblem, outer: PyTree, carry: Carry, x: Any, adjoint: Carry
+    parts: _Parts, outer: PyTree, carry: Carry, x: Any, adjoint: Carry
 ) -> tuple[PyTree, Carry]:
     """The same of any optimiser, whose algebra is differentiated in reverse mode.
 
     Its direction may depend on the gradient, so the gradient is linearised first.
     """
-    slope, products = _linearised(problem, outer, carry.params, x)
+    slope, products = _linearised(parts, outer, carry.params, x)
     _, pull = pullback(
-        lambda outer, carry, slope: problem.optimiser.update(
-            slope, carry, problem.rate(outer, x)
+        lambda outer, carry, slope: parts.optimiser.update(
+            slope, carry, parts.rate(outer, x)
         ),
         outer,
         carry,
@@ -135,32 +144,32 @@ def _back(
 
 
 def _products(
-    problem: InnerProblem, outer: PyTree, params: PyTree, x: Any, along: PyTree
+    parts: _Parts, outer: PyTree, params: PyTree, x: Any, along: PyTree
 ) -> tuple[Array, PyTree, PyTree]:
     """<g, u>, M^T u and J^T u for the direction u = `along`."""
-    if problem.loss is None:
-        slope, products = _linearised(problem, outer, params, x)
+    if parts.loss is None:
+        slope, products = _linearised(parts, outer, params, x)
         return _dot(slope, along), *products(along)
-    joint = _joint(problem, outer, x)
+    joint = _joint(parts, outer, x)
     _, (slope, products) = jax.jvp(joint, (params,), (along,))
     return slope, *products
 
 
 def _linearised(
-    problem: InnerProblem, outer: PyTree, params: PyTree, x: Any
+    parts: _Parts, outer: PyTree, params: PyTree, x: Any
 ) -> tuple[PyTree, Callable[[PyTree], tuple[PyTree, PyTree]]]:
     """The gradient g, and the function u -> (M^T u, J^T u)."""
-    if problem.loss is None:
-        return pullback(lambda o, p: problem.gradient(o, p, x), outer, params)
-    (_, (_, slope)), products = jax.linearize(_joint(problem, outer, x), params)
+    if parts.loss is None:
+        return pullback(lambda o, p: parts.gradient(o, p, x), outer, params)
+    (_, (_, slope)), products = jax.linearize(_joint(parts, outer, x), params)
     return slope, lambda along: products(along)[1]
 
 
-def _joint(problem: InnerProblem, outer: PyTree, x: Any) -> Callable:
+def _joint(parts: _Parts, outer: PyTree, x: Any) -> Callable:
     """Parameters -> the loss, and its gradient by the floats of (outer, parameters)."""
 
     def joint(params: PyTree) -> tuple[Array, tuple[PyTree, PyTree]]:
-        value, pull = pullback(lambda o, p: problem.loss(o, p, x), outer, params)
+        value, pull = pullback(lambda o, p: parts.loss(o, p, x), outer, params)
         return value, pull(jnp.ones_like(value))
 
     return joint

@@ -36,6 +36,8 @@ def implicit(
     parts = ("step", "gradient", "rate") if problem.rate else ("step", "gradient")
     problem, outer = closed(problem, theta, carry, x, *parts)
 
+    gradient: Any = problem.gradient
+
     def run(outer: PyTree, carry: Carry, xs: PyTree) -> tuple[Carry, Any]:
         end = scanned(lambda c, x: problem.step(outer, c, x))(carry, xs)
         return end, (end.params, split(carry)[0])
@@ -45,7 +47,7 @@ def implicit(
         x = jax.tree.map(lambda leaf: leaf[-1], xs)
 
         def optimality(outer: PyTree, params: PyTree) -> PyTree:
-            slope = problem.gradient(outer, params, x)
+            slope = gradient(outer, params, x)
             return jax.tree.map(lambda g, p: g + decay * p, slope, params)
 
         _, pull = pullback(optimality, outer, params)
@@ -69,11 +71,12 @@ def asymmetry(
       problem: with a gradient. theta, params, x: where. key: draws u and v.
     """
     flat, unflatten = ravel_pytree(params)
+    gradient: Any = problem.gradient
     first, second = (
         unflatten(jax.random.normal(k, flat.shape, flat.dtype))
         for k in jax.random.split(key)
     )
-    _, pull = jax.vjp(lambda params: problem.gradient(theta, params, x), params)
+    _, pull = jax.vjp(lambda params: gradient(theta, params, x), params)
     (by_first,), (by_second,) = pull(first), pull(second)
     u, v, ju, jv = (ravel_pytree(t)[0] for t in (first, second, by_first, by_second))
     scale = jnp.linalg.norm(ju) * jnp.linalg.norm(v)

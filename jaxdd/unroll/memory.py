@@ -99,11 +99,12 @@ def measure_memory(
         return sum(squares, jnp.zeros(()))
 
     if callable(xs):
-        gradient = jax.grad(lambda *given: outer(*given, xs))
+        gradient = jax.grad(lambda f, others, carry: outer(f, others, carry, xs))
         lowered = jax.jit(gradient).lower(*split(theta), carry)
     else:
         lowered = jax.jit(jax.grad(outer)).lower(*split(theta), carry, xs)
-    return lowered.compile().memory_analysis().temp_size_in_bytes
+    analysis: Any = lowered.compile().memory_analysis()
+    return analysis.temp_size_in_bytes
 
 
 def _abstract(theta: PyTree, carry: Any, xs: Any, num_steps: int | None) -> tuple:

@@ -117,23 +117,23 @@ def _window(xs: Any, num_steps: int | None, start: int | Array) -> PyTree:
     """The entries of the window's steps: of xs, or the numbers of the steps."""
     if num_steps is not None and num_steps < 1:
         raise InputError(f"num_steps={num_steps} must be at least 1")
-    fixed = isinstance(start, int)
-    if fixed and start < 0:
+    if isinstance(start, int) and start < 0:
         raise InputError(f"start={start} must not be negative")
     if callable(xs):
         if num_steps is None:
             raise InputError("num_steps is needed where xs is a function")
         return start + jnp.arange(num_steps)
-    available = _length(xs)
-    if num_steps is None and not fixed:
-        raise InputError("num_steps is needed where start is traced")
-    num_steps = available - start if num_steps is None else num_steps
-    if num_steps < 1 or num_steps + (start if fixed else 0) > available:
+    available, before = _length(xs), start if isinstance(start, int) else None
+    if num_steps is None:
+        if before is None:
+            raise InputError("num_steps is needed where start is traced")
+        num_steps = available - before
+    if num_steps < 1 or num_steps + (before or 0) > available:
         raise InputError(
             f"xs has {available} steps, too few for start={start} and "
             f"num_steps={num_steps}: give more, or ask for fewer"
         )
-    if fixed and start == 0 and num_steps == available:
+    if before == 0 and num_steps == available:
         return xs
     return jax.tree.map(
         lambda leaf: lax.dynamic_slice_in_dim(leaf, start, num_steps), xs
@@ -153,7 +153,7 @@ def _length(xs: PyTree) -> int:
 def _at_entries(problem: InnerProblem, at: Callable[[Any], Any]) -> InnerProblem:
     """The problem as a function of entries e, for x = at(e), without derivative."""
 
-    def moved(function: Callable | None) -> Callable | None:
+    def moved(function: Callable | None) -> Any:
         if function is None:
             return None
         return lambda *given: function(*given[:-1], lax.stop_gradient(at(given[-1])))

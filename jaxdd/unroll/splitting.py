@@ -10,6 +10,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import lax
+from jax.core import eval_jaxpr
 
 from jaxdd.base import PyTree
 from jaxdd.unroll.backprop import Block
@@ -79,7 +80,8 @@ def with_rule(
         return forward(floats, rest)[0]
 
     def back(saved: Any, cotangent: Any) -> tuple[Any, None]:
-        return backward(*saved, cotangent[0]), None
+        outer, kept, xs = saved
+        return backward(outer, kept, xs, cotangent[0]), None
 
     rule.defvjp(forward, back)
 
@@ -148,9 +150,7 @@ def _hoist(function: Callable, examples: tuple) -> tuple[Callable, list]:
 
     def evaluate(constants: list, arguments: tuple) -> Any:
         leaves = jax.tree.leaves(arguments)
-        return structure.unflatten(
-            jax.core.eval_jaxpr(traced.jaxpr, constants, *leaves)
-        )
+        return structure.unflatten(eval_jaxpr(traced.jaxpr, constants, *leaves))
 
     return evaluate, [jnp.asarray(constant) for constant in traced.consts]
 
