@@ -34,7 +34,7 @@ class TrajectoryConfig:
     experts: Experts = Experts()
     """The networks whose trajectories are matched, and their training. The student is
     the same network."""
-    steps: int = 20
+    inner_steps: int = 20
     """Of the student on the set, from an expert's snapshot on (T)."""
     epochs: int = 2
     """Of the expert's in the same time (M)."""
@@ -118,7 +118,7 @@ def matching(
     )
     decoder = decoders.flip(decoder) if config.flip else decoder
     student = Student(
-        steps=config.steps,
+        steps=config.inner_steps,
         batch=_rows(task, config),
         group=2 if config.flip else 1,
         momentum=options.momentum,
@@ -197,7 +197,7 @@ def _with_last_rate(distiller: Distiller) -> Distiller:
 
 def _check(task: Task, config: TrajectoryConfig, options: Options) -> None:
     """Refuses values without meaning, naming the field."""
-    least = {"steps": 1, "epochs": 1, "first": 0, "batch": 0, "meta_batch": 1}
+    least = {"inner_steps": 1, "epochs": 1, "first": 0, "batch": 0, "meta_batch": 1}
     for name, low in least.items():
         if getattr(config, name) < low:
             raise InputError(
@@ -248,9 +248,9 @@ def _check_aids(config: TrajectoryConfig, options: Options) -> None:
         raise InputError(f"distill.perturb={aids.perturb}: must be finite and >= 0")
     if math.isnan(options.threshold) or options.threshold <= 0:
         raise InputError(f"distill.threshold={options.threshold}: must be positive")
-    if aids.middle != "off" and config.steps < config.epochs:
+    if aids.middle != "off" and config.inner_steps < config.epochs:
         raise InputError(
-            f"distill.steps={config.steps}: targets after each of distill.epochs="
-            f"{config.epochs} epochs need at least as many steps; raise steps, or set "
+            f"distill.inner_steps={config.inner_steps}: targets after each of "
+            f"distill.epochs={config.epochs} epochs need at least as many steps; raise it, or set "
             "distill.middle to 'off'"
         )

@@ -119,7 +119,7 @@ METHOD = Method(
             kind="smooth",
             damped_epochs=2,
         ),
-        steps=4,
+        inner_steps=4,
         last=3,
         optimiser=OptimiserSpec("sgd", 0.5, 0.5),
         rate=0.02,

@@ -54,7 +54,7 @@ class BpttConfig:
 
     network: NetworkSpec = NetworkSpec(width=(128, 128, 128))
     """Without batch norm."""
-    steps: int = 150
+    inner_steps: int = 150
     """T, of the inner training."""
     rate: float = 0.01
     """eta, its learning rate."""
@@ -108,7 +108,7 @@ def bptt(task: Task, config: BpttConfig = BpttConfig()) -> Distiller:
     if config.flip:
         decoder, group = flip(decoder), 2
     inner = Inner(
-        steps=config.steps,
+        steps=config.inner_steps,
         optimiser=unroll.SGD(config.momentum, config.weight_decay),
         rate=config.rate,
         rows=drawn_rows(
@@ -141,7 +141,7 @@ def bptt(task: Task, config: BpttConfig = BpttConfig()) -> Distiller:
 def _check(task: Task, config: BpttConfig) -> None:
     check_numbers(
         config,
-        counts=("steps", "batch"),
+        counts=("inner_steps", "batch"),
         positive=("rate",),
         not_negative=("weight_decay", "clip"),
         shares=("momentum",),
@@ -158,7 +158,7 @@ METHOD = Method(
     config=BpttConfig,
     smoke=BpttConfig(
         network=NetworkSpec("mlp", width=(8,), norm="none"),
-        steps=3,
+        inner_steps=3,
         rate=0.1,
         batch=8,
         classes=3,

@@ -45,7 +45,7 @@ class DatmConfig(TrajectoryConfig):
 
     experts: Experts = Experts(epochs=100, kind="flat", radius=0.01, alpha=0.3)
     """The networks whose trajectories are matched, and their training."""
-    steps: int = 80
+    inner_steps: int = 80
     """Of the student on the set, from an expert's snapshot on (T)."""
     optimiser: OptimiserSpec = OptimiserSpec("sgd", 100.0, 0.5)
     """Of the images."""
@@ -115,7 +115,7 @@ METHOD = Method(
             count=2,
             kind="flat",
         ),
-        steps=4,
+        inner_steps=4,
         last=4,
         optimiser=OptimiserSpec("sgd", 0.5, 0.5),
         rate=0.05,

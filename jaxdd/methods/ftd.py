@@ -80,7 +80,7 @@ METHOD = Method(
             count=2,
             kind="flat",
         ),
-        steps=4,
+        inner_steps=4,
         last=3,
         optimiser=OptimiserSpec("sgd", 0.5, 0.5),
         rate=0.05,

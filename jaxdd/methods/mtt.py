@@ -71,7 +71,7 @@ METHOD = Method(
             epochs=4,
             count=2,
         ),
-        steps=4,
+        inner_steps=4,
         last=3,
         batch=2,
         optimiser=OptimiserSpec("sgd", 0.5, 0.5),

@@ -64,7 +64,7 @@ class RatBpttConfig:
 
     network: NetworkSpec = NetworkSpec(width=(128, 128, 128))
     """Without batch norm."""
-    steps: int = 60
+    inner_steps: int = 60
     """M, of the window."""
     total: int = 200
     """N, of the longest training."""
@@ -133,7 +133,7 @@ def rat_bptt(task: Task, config: RatBpttConfig = RatBpttConfig()) -> Distiller:
     )
     decoder, group = _decoder(task, config), 2 if config.flip else 1
     inner = Inner(
-        steps=config.steps,
+        steps=config.inner_steps,
         optimiser=_inner_optimiser(config),
         rate=config.rate,
         rows=drawn_rows(
@@ -190,7 +190,7 @@ def _outer(task: Task, config: RatBpttConfig) -> optax.GradientTransformation:
 def _check(config: RatBpttConfig) -> None:
     check_numbers(
         config,
-        counts=("steps", "total", "share", "batch"),
+        counts=("inner_steps", "total", "share", "batch"),
         positive=("rate", "label_scale", "clip_factor"),
         not_negative=("weight_decay",),
         shares=("momentum", "clip_decay"),
@@ -209,7 +209,7 @@ METHOD = Method(
     config=RatBpttConfig,
     smoke=RatBpttConfig(
         network=NetworkSpec("mlp", width=(8,), norm="none"),
-        steps=3,
+        inner_steps=3,
         total=8,
         policy="fixed",
         rate=0.03,

@@ -60,7 +60,7 @@ class RtpConfig:
     images_per_class: int = 0
     """Decoded images of each class; 0 = as many as the numbers of `ipc` images per
     class leave room for."""
-    steps: int = 150
+    inner_steps: int = 150
     """T, of the inner training."""
     rate: float = 0.01
     """eta, its learning rate."""
@@ -114,7 +114,7 @@ def rtp(task: Task, config: RtpConfig = RtpConfig()) -> Distiller:
     decoder, group = (flip(memory), 2) if config.flip else (memory, 1)
     each = config.images_per_class or rows_in_budget(task, count, scale)
     inner = Inner(
-        steps=config.steps,
+        steps=config.inner_steps,
         optimiser=unroll.SGD(config.momentum, config.weight_decay),
         rate=config.rate,
         rows=drawn_rows(
@@ -145,7 +145,7 @@ def rtp(task: Task, config: RtpConfig = RtpConfig()) -> Distiller:
 def _check(task: Task, config: RtpConfig) -> None:
     check_numbers(
         config,
-        counts=("steps", "batch"),
+        counts=("inner_steps", "batch"),
         positive=("rate",),
         not_negative=("weight_decay", "clip"),
         shares=("momentum",),
@@ -164,7 +164,7 @@ METHOD = Method(
         network=NetworkSpec("mlp", width=(8,), norm="none"),
         bases=4,
         inner_per_class=4,
-        steps=3,
+        inner_steps=3,
         rate=0.1,
         batch=8,
         optimiser=OptimiserSpec("adam", 0.03),

@@ -137,7 +137,8 @@ METHOD = Method(
             epochs=4,
             count=2,
         ),
-        steps=1,  # where the sum is the gradient, which every method is tested for
+        # Where the sum is the gradient, which every method is tested for.
+        inner_steps=1,
         last=3,
         epochs=1,
         optimiser=OptimiserSpec("sgd", 0.5, 0.5),

@@ -246,7 +246,7 @@ def _check_statistics(network: Network) -> None:
 
 def _check_window(inner: Inner, window: Window | None) -> None:
     if inner.steps < 1:
-        raise InputError(f"distill.steps={inner.steps}: must be at least 1")
+        raise InputError(f"distill.inner_steps={inner.steps}: must be at least 1")
     if window is None:
         return
     if window.policy not in ("random", "end", "fixed"):

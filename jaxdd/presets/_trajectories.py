@@ -93,7 +93,7 @@ def digits(
     """One image per class of the embedded digits, in seconds."""
     common: dict[str, Any] = {
         "experts": DIGITS_EXPERTS,
-        "steps": 20,
+        "inner_steps": 20,
         "last": 8,
         "optimiser": sgd(5.0),
         "rate": 0.05,
@@ -117,7 +117,7 @@ def mnist(
     """One image per class of a tenth of MNIST, in minutes."""
     common: dict[str, Any] = {
         "experts": MNIST_EXPERTS,
-        "steps": 30,
+        "inner_steps": 30,
         "epochs": 1,
         "last": 6,
         "optimiser": sgd(10.0),
@@ -141,7 +141,7 @@ def cifar10_cpu(config: type, **settings: Any) -> Preset:
     """One image per class of a tenth of CIFAR-10, in minutes."""
     common: dict[str, Any] = {
         "experts": CIFAR_CPU_EXPERTS,
-        "steps": 15,
+        "inner_steps": 15,
         "epochs": 1,
         "last": 6,
         "optimiser": sgd(50.0),
@@ -198,7 +198,7 @@ def row(
     return Preset(
         distill=config(
             experts=experts(depth, **(expert or {})),
-            steps=steps,
+            inner_steps=steps,
             epochs=epochs,
             last=last,
             optimiser=sgd(images),

@@ -48,7 +48,7 @@ def _digits(steps: int) -> Preset:
     return Preset(
         distill=BpttConfig(
             network=DIGITS_MLP,
-            steps=steps,
+            inner_steps=steps,
             rate=0.05,
             optimiser=OptimiserSpec("adam", 0.01),
             init="noise",
@@ -87,7 +87,7 @@ PRESETS: dict[str, Preset] = {
     "mnist": Preset(
         distill=BpttConfig(
             network=MNIST_NET,
-            steps=60,
+            inner_steps=60,
             batch=32,
             optimiser=OptimiserSpec("adam", 0.01),
             init="class_mean",

@@ -88,7 +88,7 @@ PRESETS: dict[str, Preset] = {
     "digits": Preset(
         distill=RatBpttConfig(
             network=DIGITS_MLP,
-            steps=40,
+            inner_steps=40,
             total=200,
             share=1,
             inner_optimiser="sgd",
@@ -112,7 +112,7 @@ PRESETS: dict[str, Preset] = {
     "mnist": Preset(
         distill=RatBpttConfig(
             network=MNIST_NET,
-            steps=20,
+            inner_steps=20,
             total=80,
             share=1,
             rate=3e-3,
@@ -132,13 +132,13 @@ PRESETS: dict[str, Preset] = {
     ),
     "cifar10_paper": _paper(_CIFAR10, 0.694, ipc=10, students=100),
     "cifar100_paper": _paper(
-        *(_CIFAR100, 0.475), ipc=10, students=100, steps=100, total=300, **_FEW
+        *(_CIFAR100, 0.475), ipc=10, students=100, inner_steps=100, total=300, **_FEW
     ),
     "cifar100_ipc1_paper": _paper(
         *(_CIFAR100, 0.353),
         ipc=1,
         students=100,
-        steps=90,
+        inner_steps=90,
         total=130,
         policy="end",
         optimiser=_SLOW,
@@ -150,7 +150,7 @@ PRESETS: dict[str, Preset] = {
         depth=4,
         share=100,
         students=50,
-        steps=100,
+        inner_steps=100,
         total=300,
         batch=1000,
         inner_classes=50,
@@ -162,7 +162,7 @@ PRESETS: dict[str, Preset] = {
         ipc=10,
         depth=4,
         students=50,
-        steps=90,
+        inner_steps=90,
         total=270,
         policy="end",
         batch=2000,
@@ -175,7 +175,7 @@ PRESETS: dict[str, Preset] = {
         ipc=1,
         depth=4,
         students=50,
-        steps=80,
+        inner_steps=80,
         total=280,
         policy="end",
         batch=1500,

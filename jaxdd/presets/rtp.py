@@ -66,7 +66,7 @@ PRESETS: dict[str, Preset] = {
         distill=RtpConfig(
             network=DIGITS_MLP,
             bases=10,
-            steps=100,
+            inner_steps=100,
             rate=0.05,
             optimiser=OptimiserSpec("adam", 0.02),
         ),
@@ -81,7 +81,7 @@ PRESETS: dict[str, Preset] = {
     "mnist": Preset(
         distill=RtpConfig(
             network=MNIST_NET,
-            steps=30,
+            inner_steps=30,
             inner_per_class=8,
             batch=32,
             optimiser=OptimiserSpec("adam", 0.01),

@@ -24,7 +24,7 @@ from tests.helpers import toy_corpus
 TASK = Task((8, 8, 3), 3, 9, 3, 2, 36)
 _BASE = method.RatBpttConfig(
     network=NetworkSpec(width=(6, 6), norm="none", conv="rows"),
-    steps=3,
+    inner_steps=3,
     total=7,
     policy="fixed",
     batch=10,

@@ -51,7 +51,7 @@ def test_targets_in_between_come_with_the_feed():
         ({"middle": "half"}, "distill.middle='half'"),
         ({"momentum": 1.0}, "distill.momentum=1.0"),
         ({"perturb": -1.0}, "distill.perturb=-1.0"),
-        ({"middle": "agg", "steps": 1}, "distill.steps=1"),
+        ({"middle": "agg", "inner_steps": 1}, "distill.inner_steps=1"),
         ({"momentum": 0.9, "adjoint": AdjointSpec("separable")}, "'separable'"),
     ],
 )

@@ -19,9 +19,14 @@ from tests.helpers import toy_corpus
 TASK = Task((8, 8, 1), 4, 8, 2, 20, 48)
 MLP = NetworkSpec("mlp", width=(6,), norm="none")
 BATCH_NORM = NetworkSpec(width=(4,), norm="batch")
-LONG = {"network": MLP, "steps": 4, "rate": 0.2, "batch": 6, "inner_per_class": 0}
+LONG = {"network": MLP, "inner_steps": 4, "rate": 0.2, "batch": 6, "inner_per_class": 0}
 WINDOWED = RatBpttConfig(
-    network=MLP, steps=3, total=6, batch=24, augment=AugmentSpec(), inner_per_class=0
+    network=MLP,
+    inner_steps=3,
+    total=6,
+    batch=24,
+    augment=AugmentSpec(),
+    inner_per_class=0,
 )
 
 
@@ -183,7 +188,7 @@ _BASE = {
         ("dd", "attack", (1, 9)),
         ("dd", "attack", (1,)),
         ("dd", "meta_batch", 0),
-        ("bptt", "steps", 0),
+        ("bptt", "inner_steps", 0),
         ("bptt", "rate", -0.1),
         ("bptt", "momentum", 1.0),
         ("bptt", "weight_decay", -1.0),
@@ -196,7 +201,7 @@ _BASE = {
         ("rtp", "images_per_class", -1),
         ("rtp", "batch", 0),
         ("rtp", "classes", -1),
-        ("rat_bptt", "steps", 7),
+        ("rat_bptt", "inner_steps", 7),
         ("rat_bptt", "total", 2),
         ("rat_bptt", "first", 4),
         ("rat_bptt", "share", 0),
@@ -212,9 +217,9 @@ _BASE = {
 )
 def test_settings_out_of_range_name_themselves(name, field, value):
     config = dataclasses.replace(_BASE[name], **{field: value})
-    shown = {"bases": "bases", "steps": "total"}.get(field, field)
-    if (name, field) == ("bptt", "steps"):
-        shown = "steps"
+    shown = {"bases": "bases", "inner_steps": "total"}.get(field, field)
+    if (name, field) == ("bptt", "inner_steps"):
+        shown = "inner_steps"
     with pytest.raises(InputError, match=shown):
         _BUILD[name](TASK, config)
 

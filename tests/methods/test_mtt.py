@@ -27,7 +27,7 @@ BATCH_NORM = Experts(network=NetworkSpec(norm="batch"))
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"steps": 0}, "distill.steps=0: must be at least 1"),
+        ({"inner_steps": 0}, "distill.inner_steps=0: must be at least 1"),
         ({"epochs": 0}, "distill.epochs=0"),
         ({"first": -1}, "distill.first=-1"),
         ({"batch": -1}, "distill.batch=-1"),
@@ -64,7 +64,7 @@ def test_exact_and_separable_agree_for_one_step_only():
     def gradients(steps):
         found = []
         for name in ("step", "separable"):
-            changes = {"steps": steps, "adjoint": AdjointSpec(name)}
+            changes = {"inner_steps": steps, "adjoint": AdjointSpec(name)}
             distiller = mtt(task(), MttConfig(**{**SETTINGS, **changes}))
             found.append(gradient_of(distiller, begun(distiller))["image"])
         return found

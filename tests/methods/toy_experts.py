@@ -18,7 +18,7 @@ EXPERTS = Experts(
 )
 SETTINGS = {
     "experts": EXPERTS,
-    "steps": 3,
+    "inner_steps": 3,
     "last": 4,
     "optimiser": OptimiserSpec("sgd", 0.5, 0.5),
     "rate": 0.1,

@@ -48,7 +48,7 @@ def test_published_rows_of_rat_bptt(
     name, steps, total, batch, rows, classes, rate, labels
 ):
     config = presets.pick("rat_bptt", name).distill
-    assert (config.steps, config.total, config.batch) == (steps, total, batch)
+    assert (config.inner_steps, config.total, config.batch) == (steps, total, batch)
     assert (config.inner_per_class, config.inner_classes) == (rows, classes)
     assert (config.optimiser.learning_rate, config.labels) == (rate, labels)
     assert (config.inner_optimiser, config.rate) == ("adam", 1e-3)
@@ -60,7 +60,7 @@ def test_published_rows_of_bptt_and_rtp():
     plain = presets.pick("bptt", "cifar10_paper")
     memory = presets.pick("rtp", "cifar10_paper")
     for config in (plain.distill, memory.distill):
-        assert (config.steps, config.momentum, config.rate) == (150, 0.9, 0.01)
+        assert (config.inner_steps, config.momentum, config.rate) == (150, 0.9, 0.01)
         assert (config.batch, config.clip) == (64, 2.0)
         assert (config.optimiser.learning_rate, config.optimiser.momentum) == (0.1, 0.5)
     assert plain.distill.inner_per_class == 10
