@@ -251,6 +251,6 @@ def _check_aids(config: TrajectoryConfig, options: Options) -> None:
     if aids.middle != "off" and config.inner_steps < config.epochs:
         raise InputError(
             f"distill.inner_steps={config.inner_steps}: targets after each of "
-            f"distill.epochs={config.epochs} epochs need at least as many steps; raise it, or set "
-            "distill.middle to 'off'"
+            f"distill.epochs={config.epochs} epochs need at least as many steps; raise "
+            "it, or set distill.middle to 'off'"
         )
