@@ -25,6 +25,15 @@ def _random(data: str, ipc: int, seeds: int) -> str:
     )
 
 
+def _through_training(data: str, students: int) -> dict[str, str]:
+    """One set of each method that differentiates through training, several students."""
+    given = f"--preset {data} --students {students}"
+    return {f"{name}_{data}": f"--method {name} {given}" for name in _TRAINED}
+
+
+_TRAINED = ("dc", "dsa", "dd", "bptt", "rtp", "rat_bptt")
+_TRAINED += ("mtt", "tesla", "ftd", "datm", "ast")
+
 RUNS = {
     "krr_ssl_digits": "--method krr_ssl --seeds 5",
     "krr_ssl_mnist": "--method krr_ssl --preset mnist --seeds 5",
@@ -58,6 +67,16 @@ RUNS = {
     "dm_cifar10_architectures": (
         "--method dm --preset cifar10_cpu --seeds 3 --data.test-limit 2000"
         " --networks mlp lenet vgg11:1 resnet18:1 alexnet vit:1"
+    ),
+    **_through_training("digits", 10),
+    "bptt_digits_60": "--method bptt --preset digits_short --students 10",
+    "rat_bptt_digits_end": (
+        "--method rat_bptt --preset digits --students 10 --distill.policy end"
+    ),
+    **_through_training("mnist", 3),
+    "mtt_cifar10": "--method mtt --preset cifar10_cpu --seeds 3",
+    "mtt_cifar10_separable": (
+        "--method mtt --preset cifar10_cpu --seeds 3 --distill.adjoint.name separable"
     ),
 }
 HELD_OUT = (
