@@ -39,14 +39,14 @@ DIGITS_EXPERTS = Experts(
 MNIST_EXPERTS = Experts(
     network=MNIST_NET,
     recipe=Recipe(batch=64, optimiser=OptimiserSpec("sgd", 0.02, 0.0)),
-    epochs=8,
-    count=6,
+    epochs=3,
+    count=12,
 )
 CIFAR_CPU_EXPERTS = Experts(
     network=NetworkSpec(width=(16, 16, 16)),
     recipe=Recipe(batch=64, optimiser=OptimiserSpec("sgd", 0.02, 0.0)),
-    epochs=8,
-    count=6,
+    epochs=3,
+    count=12,
 )
 
 _DSA = augment.named("dsa")
@@ -117,19 +117,18 @@ def mnist(
     """One image per class of a tenth of MNIST, in minutes."""
     common: dict[str, Any] = {
         "experts": MNIST_EXPERTS,
-        "inner_steps": 30,
+        "inner_steps": 20,
         "epochs": 1,
-        "last": 6,
-        "optimiser": sgd(10.0),
-        "rate": 0.03,
-        "rate_optimiser": sgd(1e-5),
-        "init": "class_mean",
+        "last": 2,  # later, ten images cannot follow
+        "optimiser": sgd(300.0),
+        "rate": 0.1,
+        "rate_optimiser": sgd(1e-3),
     }
     return Preset(
         distill=config(**common | settings),
         data=DataSpec("mnist", train_limit=6000),
         ipc=1,
-        steps=400,
+        steps=300,
         evaluate=evaluate,
         source="a small version of the paper's recipe, for two CPU cores",
         hours="minutes with its experts",
@@ -141,18 +140,18 @@ def cifar10_cpu(config: type, **settings: Any) -> Preset:
     """One image per class of a tenth of CIFAR-10, in minutes."""
     common: dict[str, Any] = {
         "experts": CIFAR_CPU_EXPERTS,
-        "inner_steps": 15,
+        "inner_steps": 20,
         "epochs": 1,
-        "last": 6,
-        "optimiser": sgd(50.0),
-        "rate": 0.02,
-        "rate_optimiser": sgd(1e-5),
+        "last": 2,
+        "optimiser": sgd(300.0),
+        "rate": 0.1,
+        "rate_optimiser": sgd(1e-3),
     }
     return Preset(
         distill=config(**common | settings),
         data=DataSpec("cifar10", train_limit=5000),
         ipc=1,
-        steps=500,
+        steps=300,
         evaluate=_CIFAR_STUDENT,
         source="a small version of the paper's recipe, for two CPU cores",
         hours="minutes with its experts",
