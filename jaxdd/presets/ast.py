@@ -65,14 +65,12 @@ PRESETS: dict[str, Preset] = {
         experts=dataclasses.replace(
             MNIST_EXPERTS,
             kind="smooth",
-            damped_epochs=3,
+            damped_epochs=1,
             recipe=Recipe(batch=64, optimiser=OptimiserSpec("sgd", 0.003, 0.9, 1e-3)),
         ),
         epochs=2,
-        last=5,
-        optimiser=sgd(2.0),
-        rate=0.003,
-        rate_optimiser=sgd(1e-6),
+        rate=0.01,
+        rate_optimiser=sgd(1e-5),
     ),
     "cifar10_code": _row(
         *("cifar10", 10, (30, 2, 20), (100.0, 1e-6, 0.01)),

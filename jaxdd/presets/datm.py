@@ -81,7 +81,7 @@ PRESETS: dict[str, Preset] = {
         evaluate=soft(MNIST_STUDENT),
         experts=dataclasses.replace(MNIST_EXPERTS, **_FLAT),
         label_optimiser=sgd(1.0, 0.9),
-        ramp_from=3,
+        ramp_from=1,
         ramp_steps=100,
     ),
     "cifar10_ipc1_code": _row(
