@@ -5,8 +5,8 @@ augmentation, noise on both sides: T inner steps from an expert's weights, the l
 MTT, its gradient by images and rate, and an outer step of SGD. Ours is `jaxdd.unroll`
 with the exact gradient, inside the compiled chunk that runs a method; theirs is their
 `main`, unchanged (see reference/mtt_torch.py). Each runs in a process of its own and
-waits while the other works. Memory is the largest growth of the resident memory during
-the first whole step, over the process in which a step of one inner step has run (Linux).
+waits while the other works. Memory is the largest growth of the resident memory in the
+first whole step, over the process in which a step of one inner step has run (Linux).
 Appends rows to experiments/results/bench_trajectory.jsonl.
 
   git clone https://github.com/GeorgeCazenavette/mtt-distillation DIR
@@ -30,6 +30,7 @@ from jax.flatten_util import ravel_pytree
 
 from jaxdd import losses, networks, unroll
 from jaxdd.base import Array, Metrics, PyTree
+from jaxdd.portions import portion_rows
 from jaxdd.records import NetworkSpec
 from jaxdd.run.chunk import compiled_chunk
 from jaxdd.unroll import SGD
@@ -63,6 +64,9 @@ def main() -> None:
     )
     parser.add_argument("--adjoint", choices=ADJOINTS, default="step")
     parser.add_argument("--conv", default="auto", help="auto, cpu, rows or stock")
+    parser.add_argument(
+        "--portion", type=int, default=0, help="rows at a time; 0 = the library's rule"
+    )
     parser.add_argument("--serve", action="store_true", help="be our side of it")
     options = parser.parse_args()
     if options.serve:
@@ -82,6 +86,7 @@ def both(width: int, batch: int, steps: int, options: argparse.Namespace) -> dic
     shape = ["--batch", str(batch), "--steps", str(steps)]
     mine = [sys.executable, str(Path(__file__)), "--serve", "--widths", str(width)]
     mine += [*shape, "--adjoint", options.adjoint, "--conv", options.conv]
+    mine += ["--portion", str(options.portion)]
     sides = {"ours": Reference(mine)}
     if options.checkout is not None and options.torch_python is not None:
         command = [str(options.torch_python), str(REFERENCE), "--checkout"]
@@ -100,6 +105,9 @@ class Ours:
         self._variables = jax.jit(self._network.init)(jax.random.key(SEED))
         start, self._unravel = ravel_pytree(self._variables.params)
         self._adjoint = ADJOINTS[options.adjoint]
+        images: Any = jax.ShapeDtypeStruct((options.batch, *SHAPE), jnp.float32)
+        rows = portion_rows(self._network, self._variables, images)
+        self._portion = options.portion or rows
         self._label = jnp.arange(options.batch) % CLASSES
         rng = np.random.default_rng(SEED)
         image = rng.standard_normal((options.batch, *SHAPE), np.float32)
@@ -113,6 +121,7 @@ class Ours:
         began = time.perf_counter()
         analysis: Any = self._make(options.steps).memory_analysis()
         self.about = {
+            "rows at a time": self._portion,
             "compile seconds": round(time.perf_counter() - began, 1),
             "temporary MB": round(analysis.temp_size_in_bytes / 1e6, 1),
         }
@@ -154,6 +163,9 @@ class Ours:
         """The loss of MTT; every inner step takes all images in an order of its own."""
         rate = unroll.learned_rate(lambda theta, x: theta["log_rate"])
         problem = unroll.inner.problem(self._loss, SGD(), rate)
+        if self._portion < len(self._label):
+            few = lambda rows: rows.reshape(-1, self._portion)
+            problem = unroll.in_portions(problem, few)
         rows = lambda own: jax.random.permutation(own, len(self._label))
         order = jax.vmap(rows)(jax.random.split(key, num_steps))
         carry = unroll.initial_carry(SGD(), start)

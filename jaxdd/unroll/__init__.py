@@ -17,6 +17,7 @@ from jaxdd.unroll.adjoints import (
 from jaxdd.unroll.implicit import asymmetry
 from jaxdd.unroll.inner import SGD, Adam, initial_carry, learned_rate
 from jaxdd.unroll.memory import Memory, estimate_memory, measure_memory
+from jaxdd.unroll.portioned import in_portions
 from jaxdd.unroll.problem import Carry, InnerOptimiser, InnerProblem
 from jaxdd.unroll.solve import solve
 
@@ -34,6 +35,7 @@ __all__ = [
     "Separable",
     "asymmetry",
     "estimate_memory",
+    "in_portions",
     "initial_carry",
     "inner",
     "learned_rate",

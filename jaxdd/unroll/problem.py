@@ -45,6 +45,8 @@ class InnerProblem(NamedTuple):
       loss: (theta, params, x) -> [], of which `gradient` is the derivative by params;
         its Jacobian by params is then symmetric.
       rate: (theta, x) -> [], the rate of a step.
+      recomputes: the step computes itself again on the way back, and needs no
+        checkpoint around it.
 
     `inner.problem` fills in all of them. Carries of problems with an optimiser are
     `Carry(params, opt)`.
@@ -55,3 +57,4 @@ class InnerProblem(NamedTuple):
     optimiser: InnerOptimiser | None = None
     loss: Callable[[Theta, Params, X], Array] | None = None
     rate: Callable[[Theta, X], Array] | None = None
+    recomputes: bool = False

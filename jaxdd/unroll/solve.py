@@ -87,7 +87,8 @@ def _block(
         return forward(problem, theta, carry, x, adjoint.limit)
     if adjoint.step == "plain":
         step = lambda carry, x: problem.step(theta, carry, x)
-        block = scanned(step, "none" if adjoint.remat == "none" else "step")
+        bare = adjoint.remat == "none" or problem.recomputes
+        block = scanned(step, "none" if bare else "step")
     else:
         _require_parts(problem, adjoint.step)
         block = fused(problem, theta, carry, x)
@@ -158,10 +159,8 @@ def _at_entries(problem: InnerProblem, at: Callable[[Any], Any]) -> InnerProblem
             return None
         return lambda *given: function(*given[:-1], lax.stop_gradient(at(given[-1])))
 
-    step, gradient, optimiser, loss, rate = problem
-    return InnerProblem(
-        moved(step), moved(gradient), optimiser, moved(loss), moved(rate)
-    )
+    names = ("step", "gradient", "loss", "rate")
+    return problem._replace(**{name: moved(getattr(problem, name)) for name in names})
 
 
 def _require_parts(problem: InnerProblem, step: str) -> None:
