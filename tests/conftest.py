@@ -11,12 +11,32 @@ os.environ["XLA_FLAGS"] = (
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 os.environ["JAXDD_OFFLINE"] = "1"  # a missing file is an error, never a download
 
+import shutil
+import tempfile
 from pathlib import Path
 
 import jax
 import pytest
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Programs that several tests compile are compiled once, in this run only."""
+    if not hasattr(config, "workerinput"):
+        config.stash[_PROGRAMS] = folder = tempfile.mkdtemp(prefix="jaxdd-tests-")
+        os.environ["JAXDD_TEST_PROGRAMS"] = folder  # the workers inherit it
+    jax.config.update("jax_compilation_cache_dir", os.environ["JAXDD_TEST_PROGRAMS"])
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.2)
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    """Leaves nothing behind."""
+    if folder := config.stash.get(_PROGRAMS, None):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+_PROGRAMS = pytest.StashKey[str]()
 
 
 @pytest.fixture
