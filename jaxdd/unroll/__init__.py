@@ -5,7 +5,7 @@ carry = inner.initial_carry(inner.SGD(), params)
 end = solve(problem, theta, carry, xs, adjoint=Backprop())
 """
 
-from jaxdd.unroll import inner
+from jaxdd.unroll import evolution, inner
 from jaxdd.unroll.adjoints import (
     Adjoint,
     Backprop,
@@ -14,6 +14,7 @@ from jaxdd.unroll.adjoints import (
     Separable,
     named,
 )
+from jaxdd.unroll.compare import Comparison, compare_adjoints
 from jaxdd.unroll.implicit import asymmetry
 from jaxdd.unroll.inner import SGD, Adam, initial_carry, learned_rate
 from jaxdd.unroll.memory import Memory, estimate_memory, measure_memory
@@ -27,6 +28,7 @@ __all__ = [
     "Adjoint",
     "Backprop",
     "Carry",
+    "Comparison",
     "Forward",
     "Implicit",
     "InnerOptimiser",
@@ -34,7 +36,9 @@ __all__ = [
     "Memory",
     "Separable",
     "asymmetry",
+    "compare_adjoints",
     "estimate_memory",
+    "evolution",
     "in_portions",
     "initial_carry",
     "inner",
