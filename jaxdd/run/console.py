@@ -126,7 +126,7 @@ def _facts(report: RunReport) -> list[str]:
             f"{name.replace('_', ' ')} {value:.3f}"
             for name, value in report.teacher.items()
         )
-        lines.append(f"teacher: {quality}")
+        lines.append(f"prepared: {quality}")
     if report.storage:
         parts = ", ".join(
             f"{k} {v / 1e3:,.1f} kB" for k, v in report.storage.items() if v

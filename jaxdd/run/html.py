@@ -45,7 +45,7 @@ def page(report: RunReport, pictures: Mapping[str, bytes]) -> str:
         _section("Expected figures", _expected(report)),
         '<div class="columns">',
         _facts("Data", _data(report)),
-        _facts("Teacher", {_words(k): _short(v) for k, v in report.teacher.items()}),
+        _facts("Prepared", {_words(k): _short(v) for k, v in report.teacher.items()}),
         _facts("Storage", {_words(k): _bytes(v) for k, v in _ledger(report)}),
         _facts("Time", {_words(k): _seconds(v) for k, v in report.seconds.items()}),
         _facts("Hardware", {_words(k): _list(v) for k, v in report.hardware.items()}),

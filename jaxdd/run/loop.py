@@ -274,7 +274,7 @@ class _Stage:
             kept = (
                 f"saved in {self.store.folder}; the same command goes on from there"
                 if self.store is not None
-                else "not saved, since the run has no work directory"
+                else "not saved in a work directory; what the cache holds stays"
             )
             raise between.Interrupted(
                 f"{self.stop.name}: stage {self.name!r} stopped after step {done} of"

@@ -36,7 +36,7 @@ class RunReport:
       set: size, ipc, target kind.
       rows: dicts with set, metric, mean, std, seeds, network, protocol, values.
       notes: what a reader of the rows must know.
-      teacher: quality figures of the teacher, empty without one.
+      teacher: quality of what was prepared, a teacher or experts; may be empty.
       loss: the outer loss at the start and at the end (means over a twentieth).
       storage: bytes of images, targets, modules.
       expected: the figures the preset promises.

@@ -40,7 +40,7 @@ def summarise(
       plan: what was run.
       sets: the distilled sets, none if the run stopped before.
       measured: rows and notes of the evaluation.
-      teacher: quality of the teacher.
+      teacher: quality of what was prepared, a teacher or experts.
       runs: metrics of each distillation.
       seconds: wall time by stage.
       command: repeats the run.
