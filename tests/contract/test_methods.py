@@ -1,5 +1,7 @@
 """The contract every method file must keep; a new file is picked up by its name."""
 
+import dataclasses
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -12,6 +14,7 @@ from jax.sharding import PartitionSpec as P
 from jaxdd import artefact, evaluation, methods, presets
 from jaxdd.base import Distilled, PerClass, State, TeacherAsset
 from jaxdd.records import Meta, NetworkSpec, OptimiserSpec, Protocol, Recipe
+from jaxdd.run.config import LoopConfig
 from jaxdd.run.loop import Loop
 from tests.contract.cases import (
     ITERATIVE,
@@ -319,6 +322,13 @@ def test_published_methods_are_documented(name: str) -> None:
     assert not missing
     assert all(methods.get(name).parts)
     assert presets.get(name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_settings_are_not_named_as_those_of_the_run(name: str) -> None:
+    """`jaxdd.distill(..., steps=100)` means outer steps for every method."""
+    own = {field.name for field in dataclasses.fields(methods.get(name).config)}
+    assert not own & {field.name for field in dataclasses.fields(LoopConfig)}
 
 
 def test_published_list_is_the_folder() -> None:
