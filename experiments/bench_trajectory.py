@@ -164,7 +164,7 @@ class Ours:
         rate = unroll.learned_rate(lambda theta, x: theta["log_rate"])
         problem = unroll.inner.problem(self._loss, SGD(), rate)
         if self._portion < len(self._label):
-            few = lambda rows: rows.reshape(-1, self._portion)
+            few = lambda theta, rows: rows.reshape(-1, self._portion)
             problem = unroll.in_portions(problem, few)
         rows = lambda own: jax.random.permutation(own, len(self._label))
         order = jax.vmap(rows)(jax.random.split(key, num_steps))

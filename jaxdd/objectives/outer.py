@@ -26,6 +26,13 @@ from jaxdd.base import (
     Synthetic,
     Variables,
 )
+from jaxdd.objectives.portioned import (
+    Taken,
+    count_portions,
+    mean_error,
+    on_rows,
+    rows_of,
+)
 from jaxdd.objectives.rows import Rows, whole_set
 
 __all__ = ["Inner", "Window", "trained_loss"]
@@ -126,9 +133,9 @@ def trained_loss(
 
         shared = _shared_draw(inner, key_augment)
         steps = _steps(inner, key_inner, synthetic.image.shape[0], chosen)
-        problem = unroll.inner.problem(
-            _inner_loss(inner, logits, shared), inner.optimiser, _rate(inner.rate)
-        )
+        rows = _count_rows(steps, synthetic.image)
+        portions = count_portions(network, synthetic.image, rows, adjoint)
+        problem = _problem(inner, logits, shared, portions)
         carry = unroll.solve(
             problem,
             synthetic,
@@ -159,18 +166,23 @@ def _as_precise(params: PyTree, image: Array) -> PyTree:
     )
 
 
-def _inner_loss(
-    inner: Inner, logits: Callable[[Array, Array], Array], shared: PyTree
-) -> Callable[[Synthetic, Array, _Step], Array]:
-    def loss(theta: Synthetic, params: Array, x: _Step) -> Array:
-        image, target = theta.image, theta.target
-        if not isinstance(x.rows, tuple):
-            image, target = image[x.rows], target[x.rows]
-        if inner.augment is not None:
-            image = inner.augment.apply(shared if inner.paired else x.draw, image)
-        return losses.cross_entropy(logits(params, image), target)
+def _problem(
+    inner: Inner,
+    logits: Callable[[Array, Array], Array],
+    shared: PyTree,
+    portions: int,
+) -> unroll.InnerProblem:
+    def take(theta: Synthetic, x: _Step) -> Taken:
+        return Taken(*rows_of(theta, x.rows), shared if inner.paired else x.draw)
 
-    return loss
+    loss = mean_error(logits, losses.cross_entropy, inner.augment)
+    return on_rows(loss, take, inner.optimiser, _rate(inner.rate), portions)
+
+
+def _count_rows(steps: Callable[[Array], _Step], image: Array) -> int:
+    """How many of the images a step takes."""
+    rows = jax.eval_shape(steps, jnp.zeros((), jnp.int32)).rows
+    return image.shape[0] if isinstance(rows, tuple) else rows.shape[0]
 
 
 def _steps(

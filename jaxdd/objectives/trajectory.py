@@ -28,6 +28,13 @@ from jaxdd.base import (
     Variables,
 )
 from jaxdd.objectives.chunks import chunks
+from jaxdd.objectives.portioned import (
+    Taken,
+    count_portions,
+    mean_error,
+    on_rows,
+    rows_of,
+)
 from jaxdd.unroll import Adjoint, Backprop, InnerProblem
 
 __all__ = [
@@ -123,18 +130,18 @@ def end_distance(
     logits = applied(network)
     error = losses.soft_cross_entropy if labels == "logits" else losses.cross_entropy
 
-    def loss(theta: _Theta, vector: Array, x: _Step) -> Array:
-        image, target = theta.image, theta.target
-        if not isinstance(x.rows, tuple):
-            image, target = image[x.rows], target[x.rows]
-        if augment is not None:
-            image = augment.apply(augment.sample(x.key, len(image)), image)
-        weight = None if isinstance(x.weight, tuple) else x.weight
-        return x.scale * error(logits(vector, image), target, weight)
+    loss = mean_error(logits, error, augment)
 
-    problem = unroll.inner.problem(
-        loss, unroll.SGD(student.momentum), lambda theta, x: theta.rate
-    )
+    def take(theta: _Theta, x: _Step) -> Taken:
+        image, target = rows_of(theta, x.rows)
+        draw = () if augment is None else augment.sample(x.key, len(image))
+        return Taken(image, target, draw, x.weight, x.scale)
+
+    def inner(image: Array, xs: _Step) -> InnerProblem:
+        rows = len(image) if isinstance(xs.rows, tuple) else xs.rows.shape[1]
+        portions = count_portions(network, image, rows, adjoint)
+        sgd = unroll.SGD(student.momentum)
+        return on_rows(loss, take, sgd, lambda theta, x: theta.rate, portions)
 
     def objective(
         synthetic: Synthetic,
@@ -154,6 +161,7 @@ def end_distance(
         theta = _Theta(synthetic.image, target, rate)
         scale = balance(piece.epoch, aids.balance, start.dtype)
         xs = _steps(student, len(synthetic.image), key_rows, key_augment, scale)
+        problem = inner(synthetic.image, xs)
         distances = _arrivals(problem, theta, start, piece.target, xs, aids, adjoint)
         total = jnp.sum(distances * jnp.asarray(_weights(len(distances), aids)))
         return total, {"loss": total, "rate": rate, "end_distance": distances[-1]}

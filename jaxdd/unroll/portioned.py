@@ -20,7 +20,9 @@ from jaxdd.unroll.splitting import add, alike
 __all__ = ["in_portions"]
 
 
-def in_portions(problem: InnerProblem, split: Callable[[Any], PyTree]) -> InnerProblem:
+def in_portions(
+    problem: InnerProblem, split: Callable[[PyTree, Any], PyTree]
+) -> InnerProblem:
     """The same problem, its loss taken as the mean over portions of a step's input.
 
     Every portion is computed again on the way back, so a checkpoint around the step is
@@ -29,8 +31,10 @@ def in_portions(problem: InnerProblem, split: Callable[[Any], PyTree]) -> InnerP
 
     Args:
       problem: with an optimiser, a loss and a rate, as `inner.problem` makes them.
-      split: x to its portions, on a leading axis. The mean of `problem.loss` over them
-        is the loss of x, e.g. that of rows, their numbers reshaped to [k, b / k].
+      split: (theta, x) to the portions of a step, on a leading axis. The mean of
+        `problem.loss` over them is the loss of x, e.g. that of rows, their numbers
+        reshaped to [k, b / k]; or the rows of theta themselves, which then are
+        gathered, and their derivatives scattered, once a step and not once a portion.
 
     Raises:
       InputError: when the problem lacks one of these.
@@ -43,12 +47,14 @@ def in_portions(problem: InnerProblem, split: Callable[[Any], PyTree]) -> InnerP
         )
 
     def whole(theta: PyTree, params: PyTree, x: Any) -> Array:
-        return jnp.mean(lax.map(lambda part: loss(theta, params, part), split(x)))
+        parts = split(theta, x)
+        return jnp.mean(lax.map(lambda part: loss(theta, params, part), parts))
 
-    def gradient(theta: PyTree, params: PyTree, x: Any) -> PyTree:
-        # Inside a loop XLA cannot merge the two computations.
-        slope = jax.checkpoint(jax.grad(loss, 1), prevent_cse=False)
-        theta, params, parts = alike((theta, params, split(x)))
+    # Inside a loop XLA cannot merge the two computations.
+    slope = jax.checkpoint(jax.grad(loss, 1), prevent_cse=False)
+
+    def summed(theta: PyTree, params: PyTree, x: Any) -> PyTree:
+        theta, params, parts = alike((theta, params, split(theta, x)))
         zeros = alike((jax.tree.map(jnp.zeros_like, params), params))[0]
 
         def advance(total: PyTree, part: Any) -> tuple[PyTree, None]:
@@ -57,6 +63,9 @@ def in_portions(problem: InnerProblem, split: Callable[[Any], PyTree]) -> InnerP
         total, _ = lax.scan(advance, zeros, parts)
         count = len(jax.tree.leaves(parts)[0])
         return jax.tree.map(lambda leaf: leaf / count, total)
+
+    # What `split` gathers is gathered again too: steps would keep copies of the rows.
+    gradient = jax.checkpoint(summed, prevent_cse=False)
 
     def step(theta: PyTree, carry: Carry, x: Any) -> Carry:
         slope = gradient(theta, carry.params, x)

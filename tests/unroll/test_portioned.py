@@ -33,7 +33,8 @@ def whole(optimiser=SGD()):
     return inner.problem(loss, optimiser, rate)
 
 
-def pairs(x):
+def pairs(theta, x):
+    del theta
     return x.reshape(-1, 2)
 
 
@@ -106,3 +107,44 @@ def test_portions_compute_each_map_twice():
 def test_portions_need_a_loss():
     with pytest.raises(InputError, match=r"InnerProblem\.loss"):
         in_portions(InnerProblem(lambda theta, carry, x: carry), pairs)
+
+
+def by_rows(steps, images=64):
+    """The problem on rows of theta that are gathered once a step, and its inputs."""
+    rng = np.random.default_rng(0)
+    theta, params, _ = inputs(images)
+    xs = jnp.stack([jnp.asarray(rng.permutation(images)) for _ in range(steps)])
+
+    def loss(theta, params, part):
+        image, target = part
+        hiddens = jnp.tanh(image @ params[:INPUTS])
+        return jnp.mean((hiddens @ params[INPUTS:].T - target) ** 2)
+
+    def gathered(theta, x):
+        rows = theta["image"][x], theta["target"][x]
+        return jax.tree.map(lambda leaf: leaf.reshape(-1, 2, INPUTS), rows)
+
+    rate = inner.learned_rate(lambda theta, x: theta["log_rate"])
+    return in_portions(inner.problem(loss, SGD(), rate), gathered), theta, params, xs
+
+
+def test_portions_may_be_rows_of_theta(x64):
+    problem, theta, params, xs = by_rows(STEPS)
+
+    def outer(theta, problem):
+        end = solve(problem, theta, initial_carry(SGD(), params), xs)
+        return jnp.sum(jnp.sin(end.params))
+
+    one, other = (jax.grad(outer)(theta, p) for p in (whole(), problem))
+    for name, leaf in one.items():
+        np.testing.assert_allclose(other[name], leaf, rtol=1e-9, atol=1e-12)
+
+
+def test_steps_keep_no_copies_of_the_rows():
+    needed = []
+    for steps in (2, 42):
+        problem, theta, params, xs = by_rows(steps)
+        needed.append(measure_memory(problem, theta, initial_carry(SGD(), params), xs))
+    kept = 40 * 2 * params.size * params.dtype.itemsize  # parameters and gradient
+    copies = 40 * theta["image"].size * theta["image"].dtype.itemsize
+    assert needed[1] - needed[0] < kept + copies / 2

@@ -1,0 +1,133 @@
+"""Steps in portions: the losses and gradients of whole steps, where it pays."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from jax.flatten_util import ravel_pytree
+
+from jaxdd import augment, networks
+from jaxdd.base import Batch, Segment, Synthetic
+from jaxdd.objectives import portioned
+from jaxdd.objectives.outer import Inner, trained_loss
+from jaxdd.objectives.portioned import count_portions
+from jaxdd.objectives.rows import drawn_rows
+from jaxdd.objectives.trajectory import Aids, Student, end_distance
+from jaxdd.records import AugmentSpec, NetworkSpec
+from jaxdd.unroll import SGD, Backprop, Forward, Implicit, Separable
+
+SHAPE, CLASSES, ROWS = (4, 4, 1), 3, 6
+SPEC = NetworkSpec(width=(3,), norm="none", conv="stock")
+NETWORK = networks.build(SPEC, SHAPE, CLASSES)
+
+
+def theta():
+    """Images, logits, and the student's rate."""
+    rng = np.random.default_rng(0)
+    image = jnp.asarray(rng.standard_normal((ROWS, *SHAPE)))
+    return image, jnp.asarray(rng.standard_normal((ROWS, CLASSES))), jnp.asarray(0.2)
+
+
+def synthetic(image, target, rate):
+    return Synthetic(image, target, jnp.ones(ROWS), {"learning_rate": rate})
+
+
+def both_ways(run, monkeypatch):
+    """Loss and gradients with all rows at once, and with two at a time."""
+    found = []
+    cut = portioned._cut
+    seen = []
+    monkeypatch.setattr(portioned, "_cut", lambda *a: seen.append(a[1]) or cut(*a))
+    for size in (ROWS, 2):
+        monkeypatch.setattr(portioned, "portion_rows", lambda *_, size=size: size)
+        assert not seen
+        found.append(jax.jit(jax.value_and_grad(run, (0, 1, 2)))(*theta()))
+    assert seen, "nothing was cut"
+    return found
+
+
+def assert_equal(one, other):
+    for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
+        assert float(jnp.abs(a).max()) > 1e-6
+        np.testing.assert_allclose(b, a, rtol=0, atol=1e-10 * float(jnp.abs(a).max()))
+
+
+@pytest.mark.parametrize(
+    ("adjoint", "student", "operations"),
+    [
+        (
+            Backprop(),
+            Student(3, ROWS, momentum=0.9),
+            AugmentSpec(policy="dsa", strategy="color_crop"),
+        ),
+        (Backprop("nested", 2), Student(3, 4, group=2), AugmentSpec(crop=1, noise=0.1)),
+        (Separable(), Student(2, 4), None),
+    ],
+    ids=["whole set", "chunks", "separable"],
+)
+def test_distances_are_the_same_in_portions(
+    adjoint, student, operations, x64, monkeypatch
+):
+    """Batches of 4 leave a rest of 2 rows: a portion there has no weight at all."""
+    objective = end_distance(
+        NETWORK,
+        student,
+        augment=operations and augment.build(operations, SHAPE),
+        adjoint=adjoint,
+        labels="logits",
+        aids=Aids(balance=9),
+    )
+    flat = ravel_pytree(jax.jit(NETWORK.init)(jax.random.key(0)).params)[0]
+    start = jnp.asarray(flat, jnp.float64)
+    target = start + 0.1 * jnp.sin(jnp.arange(start.size))
+    piece = Segment(start, target[None], jnp.asarray(6), jnp.asarray(0))
+    batch = Batch((), (), (), (), extra=piece)
+
+    def run(*given):
+        return objective(synthetic(*given), batch, (), {}, jax.random.key(3))[0]
+
+    assert_equal(*both_ways(run, monkeypatch))
+
+
+def test_outer_losses_are_the_same_in_portions(x64, monkeypatch, key):
+    rng = np.random.default_rng(1)
+    image, label = jnp.asarray(rng.standard_normal((5, *SHAPE))), jnp.arange(5) % 3
+    batch = Batch(image, label, label, jnp.ones(5), step=jnp.asarray(0, jnp.int32))
+    inner = Inner(
+        2,
+        SGD(0.9),
+        lambda theta, number: theta.hyper["learning_rate"],
+        rows=drawn_rows(CLASSES, 2, 2),
+        augment=augment.build(AugmentSpec(crop=1), SHAPE),
+    )
+    objective = trained_loss(NETWORK, inner)
+    variables = jax.jit(NETWORK.init)(jax.random.key(1))
+
+    def run(image, target, rate):
+        given = synthetic(image, jax.nn.softmax(target), rate)
+        return objective(given, batch, variables, {}, key)[0]
+
+    assert_equal(*both_ways(run, monkeypatch))
+
+
+@pytest.mark.parametrize(
+    ("rows", "portions"),
+    [(100, 25), (50, 10), (27, 9), (25, 5), (23, 1), (10, 2), (4, 1)],
+)
+def test_portions_divide_the_rows(rows, portions):
+    """4 rows are fastest, and 23 have no divisor near that."""
+    network = networks.build(NetworkSpec(width=(32,) * 3), (32, 32, 3), 10)
+    image = jax.ShapeDtypeStruct((200, 32, 32, 3), jnp.float32)
+    assert count_portions(network, image, rows) == portions
+    for adjoint in (Backprop("none"), Backprop("nested"), Separable()):
+        assert count_portions(network, image, rows, adjoint) == portions
+    for adjoint in (Backprop(step="fused"), Backprop(step="mixed"), Implicit()):
+        assert count_portions(network, image, rows, adjoint) == 1
+    assert count_portions(network, image, rows, Forward()) == 1
+
+
+def test_accelerators_take_all_rows_at_once(monkeypatch):
+    network = networks.build(NetworkSpec(width=(32,) * 3), (32, 32, 3), 10)
+    image = jax.ShapeDtypeStruct((100, 32, 32, 3), jnp.float32)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert count_portions(network, image, 100) == 1
