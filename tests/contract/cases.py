@@ -85,7 +85,12 @@ def assets_for(name: str) -> Assets:
 
 @functools.cache
 def case(name: str, dtype: str = "float32", conv: str = "auto") -> Case:
-    """The case of a method, built once per process."""
+    """The case of a method, built once per process, by whichever test comes first."""
+    with jax.enable_x64(False):
+        return _case(name, dtype, conv)
+
+
+def _case(name: str, dtype: str, conv: str) -> Case:
     method = methods.get(name)
     task = task_for(method, dtype)
     distiller = method.build(task, with_convolution(method.smoke, conv))
