@@ -79,7 +79,7 @@ def by_part(
             parts[name]
         return {n: jax.tree.map(lambda _, n=n: n, part) for n, part in params.items()}
 
-    return optax.partition(parts, labels)
+    return optax.partition(parts, labels)  # type: ignore[arg-type]
 
 
 def gated(
@@ -110,7 +110,7 @@ def gated(
         held = jax.tree.map(lambda a, b: jnp.where(keep, b, a), after, state)
         return still, held
 
-    return optax.GradientTransformationExtraArgs(inner.init, update)
+    return optax.GradientTransformationExtraArgs(inner.init, update)  # type: ignore
 
 
 def clip_by_average(

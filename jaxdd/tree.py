@@ -11,7 +11,7 @@ from jaxdd.base import Array, PyTree
 __all__ = ["map_members", "size_in_bytes", "take", "write"]
 
 
-def take(tree: PyTree, index: Array) -> PyTree:
+def take(tree: PyTree, index: Array | int) -> PyTree:
     """Row `index` (traced or static) of every leaf."""
     return jax.tree.map(lambda leaf: leaf[index], tree)
 

@@ -107,16 +107,23 @@ def _advance(distiller: Distiller, mesh: Mesh | None) -> Step:
     def advance(
         state: State, data: Data | tuple[Data, Segment]
     ) -> tuple[State, Metrics]:
-        if isinstance(data[1], Segment):  # read on the host
-            (_, assets), pieces = data
+        corpus, assets, pieces = _parts(data)
+        if pieces is not None:  # read on the host
             batch = outside_batch(state.step, pieces)
         else:
-            corpus, assets = data
             batch = sample(distiller.feed, corpus, assets, state.key, state.step)
         with set_around(mesh):
             return distiller.step(state, shard_batch(mesh, batch), assets)
 
     return advance
+
+
+def _parts(data: Any) -> tuple[Corpus, Assets, Segment | None]:
+    """Data of a step, with or without what `run/ahead.py` has read for it."""
+    if isinstance(data[1], Segment):
+        (corpus, assets), pieces = data
+        return corpus, assets, pieces
+    return *data, None
 
 
 def _warm(distiller: Distiller) -> Step | None:

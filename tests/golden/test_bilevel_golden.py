@@ -18,7 +18,13 @@ from tests.helpers import toy_corpus
 
 TASK = Task((4, 4, 1), 3, 6, 2, 10, 36)
 NETWORK = NetworkSpec("mlp", width=(5,), norm="none")
-LONG = {"network": NETWORK, "steps": 4, "rate": 0.2, "weight_decay": 0.01, "batch": 7}
+LONG = {
+    "network": NETWORK,
+    "inner_steps": 4,
+    "rate": 0.2,
+    "weight_decay": 0.01,
+    "batch": 7,
+}
 ADJOINTS = ("none", "step", "nested", "fused", "mixed")
 
 

@@ -32,7 +32,7 @@ RATE = 0.1
 EXPERTS = Experts(network=NetworkSpec(width=(4, 4), conv="stock"), epochs=4, count=2)
 SETTINGS = {
     "experts": EXPERTS,
-    "steps": STEPS,
+    "inner_steps": STEPS,
     "last": 2,
     "batch": BATCH,
     "optimiser": OptimiserSpec("sgd", 20.0, 0.5),
