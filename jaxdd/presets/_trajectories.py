@@ -120,9 +120,9 @@ def mnist(
         "inner_steps": 20,
         "epochs": 1,
         "last": 2,  # later, ten images cannot follow
-        "optimiser": sgd(300.0),
-        "rate": 0.1,
-        "rate_optimiser": sgd(1e-3),
+        "optimiser": sgd(1000.0),
+        "rate": 0.05,
+        "rate_optimiser": sgd(1e-4),  # ten times more and the rate collapses at first
     }
     return Preset(
         distill=config(**common | settings),
