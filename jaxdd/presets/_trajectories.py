@@ -144,8 +144,8 @@ def cifar10_cpu(config: type, **settings: Any) -> Preset:
         "epochs": 1,
         "last": 2,
         "optimiser": sgd(300.0),
-        "rate": 0.1,
-        "rate_optimiser": sgd(1e-3),
+        "rate": 0.05,
+        "rate_optimiser": sgd(1e-4),
     }
     return Preset(
         distill=config(**common | settings),
