@@ -142,7 +142,7 @@ METHOD = Method(
     config=DsaConfig,
     smoke=DsaConfig(
         network=NetworkSpec("mlp", width=(16,), norm="none"),
-        optimiser=OptimiserSpec("sgd", 0.02, 0.5),
+        optimiser=OptimiserSpec("sgd", 0.003, 0.5),
         batch=8,
         augment=AugmentSpec(policy="dsa", strategy="color"),
         matchings=1,
