@@ -22,7 +22,7 @@ help:
 	@echo "make run        install, then distil the embedded digits with krr_ssl"
 	@echo "make test       install, then the default test suite"
 	@echo "make test-all   the slow tests too"
-	@echo "make results    re-create the figures of the README (an hour or two)"
+	@echo "make results    re-create the figures of the README (many hours)"
 	@echo "make lint types smoke notebooks bench docs clean"
 
 $(STAMP)-base: pyproject.toml $(CONSTRAINTS)

@@ -1,6 +1,6 @@
 """Re-creates the figures that README and docs quote.
 
-python experiments/reproduce.py                     # all of them, about an hour
+python experiments/reproduce.py                     # all of them, many hours
 python experiments/reproduce.py krr_ssl_mnist dm_mnist_ipc1
 
 Each entry is one command line of experiments/run.py; its report goes to

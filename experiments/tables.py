@@ -90,16 +90,22 @@ def _speed() -> str:
             row = json.loads(line)
             newest[row["benchmark"]] = row
     lines = [
-        "| benchmark | ours, s | other program, s | speed, best | median |",
+        "| benchmark | ours | other program | speed, best | median |",
         "| --- | --- | --- | --- | --- |",
     ]
     lines += [
-        f"| {name} | {row['ours']['best']:.3f} | {row['theirs']['best']:.3f} |"
+        f"| {name} | {_measured(row, 'ours')} | {_measured(row, 'theirs')} |"
         f" {row['speed, best']:.2f}x | {row['speed, median']:.2f}x |"
         for name, row in newest.items()
         if "theirs" in row
     ]
     return "\n".join(lines) if len(lines) > 2 else ""
+
+
+def _measured(row: dict[str, Any], who: str) -> str:
+    """The best turn, in seconds unless the row says otherwise."""
+    best, unit = row[who]["best"], row.get("settings", {}).get("unit")
+    return f"{best:,.0f} {unit}" if unit else f"{best:.3f} s"
 
 
 if __name__ == "__main__":

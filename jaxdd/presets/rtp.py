@@ -2,7 +2,7 @@
 
 | preset | command | expected | status |
 | --- | --- | --- | --- |
-| digits | `python experiments/run.py --method rtp` | above as many random real images as the set decodes to, about the class means, which take the same bytes | see experiments/results |
+| digits | `python experiments/run.py --method rtp` | above as many random real images as the set decodes to, about the class means, which take the same bytes | 86.9 %, random (four images a class) 78.0, class means 87.1, one student, no result file |
 | mnist | `... --method rtp --preset mnist --data.dir DIR` | above random real images of the same bytes | pending |
 | cifar10_paper | `... --method rtp --preset cifar10_paper --data.dir DIR`; `--ipc 10` and `--ipc 50` | 66.4 ± 0.4, 71.2 ± 0.4, 73.6 ± 0.5 % at budgets of 1, 10, 50 images per class (unverified) | pending |
 | cifar100_paper | `... --method rtp --preset cifar100_paper --data.dir DIR`; `--ipc 10` | 34.0 ± 0.4, 42.9 ± 0.7 % at 1, 10 (unverified) | pending |
