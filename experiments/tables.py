@@ -104,8 +104,8 @@ def _speed() -> str:
 
 def _measured(row: dict[str, Any], who: str) -> str:
     """The best turn, in seconds unless the row says otherwise."""
-    best, unit = row[who]["best"], row.get("settings", {}).get("unit")
-    return f"{best:,.0f} {unit}" if unit else f"{best:.3f} s"
+    best, unit = row[who]["best"], row.get("settings", {}).get("unit", "")
+    return f"{best:,.0f} images/s" if unit.startswith("images") else f"{best:.3f} s"
 
 
 if __name__ == "__main__":
