@@ -1,8 +1,8 @@
 """Whitening: an explicit, invertible map from [0,1] pixels to what networks see.
 
 Fitted once on the training split, in float64 on the host; applied inside jit to every
-split, and carried in the artefact. Kinds: none, standard (per channel), and the three
-incompatible definitions of ZCA in use, `zca_kornia`, `zca_kip` and `zca_frepo`.
+split, and carried in the artefact. Kinds: none, standard (per channel), and the
+incompatible definitions of ZCA in use: `zca_` kornia, kip, frepo, rfad and rfad_l2.
 """
 
 import dataclasses
@@ -25,7 +25,7 @@ __all__ = [
 ]
 
 _KORNIA_EPSILON = 0.1  # absolute, added to every eigenvalue
-_RIDGE = 0.1  # of KIP and FRePo, relative to the mean eigenvalue
+_RIDGE = 0.1  # of KIP, FRePo and RFAD, relative to the mean eigenvalue
 _CHUNK = 1024  # rows in float64 at a time
 
 
@@ -38,7 +38,8 @@ class Whitening:
       channel_mean, channel_std: [c], standardise the channels. In `zca_kip`, which
         standardises every image by itself, they hold the average brightness and norm
         and serve the inverse only.
-      mean: [d], subtracted from the flattened image.
+      mean: [d], subtracted from the flattened image. In `zca_rfad_l2`, [1], the
+        average norm of the standardised images, which serves the inverse only.
       matrix, inverse_matrix: [d,d], symmetric.
       kind: one of `KINDS`.
     """
@@ -68,7 +69,10 @@ def fit(kind: str, image: np.ndarray) -> Whitening:
         `zca_kip`: every image minus its mean, over its norm; second moments over n,
         plus 0.1 trace / d;
         `zca_frepo`: channels standardised, pixel means subtracted, covariance over n,
-        plus 0.1 trace / d; with n < d the d - n smallest eigenvalues become 1.
+        plus 0.1 trace / d; with n < d the d - n smallest eigenvalues become 1;
+        `zca_rfad`: channels standardised, second moments over n, plus 0.1 trace / d;
+        `zca_rfad_l2` (of SVHN): as `zca_rfad`, but every standardised image minus its
+        mean, over its norm.
       image: uint8 [n,h,w,c].
 
     Raises:
@@ -110,8 +114,9 @@ def apply(whitening: Whitening, image: jax.Array) -> jax.Array:
     matrix: Any = whitening.matrix
     if isinstance(matrix, tuple):
         return image
-    flat = _flatten(image)
-    if not isinstance(mean, tuple):
+    alone = whitening.kind == "zca_rfad_l2"
+    flat = _flatten(_standardise_each(image) if alone else image)
+    if not (alone or isinstance(mean, tuple)):
         flat = flat - _along(mean, flat)
     return jnp.matmul(flat, matrix, precision="highest").reshape(image.shape)
 
@@ -119,8 +124,8 @@ def apply(whitening: Whitening, image: jax.Array) -> jax.Array:
 def inverse(whitening: Whitening, white: jax.Array) -> jax.Array:
     """Undoes `apply`; differentiable.
 
-    `zca_kip` forgets every image's brightness and norm: the averages of the training
-    images stand in, so that the result is a plausible picture.
+    `zca_kip` and `zca_rfad_l2` forget every image's brightness and norm: the averages
+    of the training images stand in, so that the result is a plausible picture.
 
     Args:
       whitening: as fitted.
@@ -133,8 +138,11 @@ def inverse(whitening: Whitening, white: jax.Array) -> jax.Array:
     matrix: Any = whitening.inverse_matrix
     if not isinstance(matrix, tuple):
         flat = jnp.matmul(_flatten(white), matrix, precision="highest")
-        if not isinstance(whitening.mean, tuple):
-            flat = flat + _along(whitening.mean, flat)
+        mean: Any = whitening.mean
+        if whitening.kind == "zca_rfad_l2":
+            flat = flat * mean[0]
+        elif not isinstance(mean, tuple):
+            flat = flat + _along(mean, flat)
         image = flat.reshape(white.shape)
     if not isinstance(whitening.channel_mean, tuple):
         image = image * _along(whitening.channel_std, image)
@@ -191,6 +199,35 @@ def _fit_kornia(image: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _fit_kip(image: np.ndarray) -> dict[str, np.ndarray]:
+    prepare, averages = _each_alone()
+    moment = _second_moment(image, prepare) / len(image)
+    values, vectors = np.linalg.eigh(_regularise(moment))
+    channels, (brightness, norm) = np.ones(image.shape[-1]), averages()
+    return {
+        "channel_mean": channels * brightness,
+        "channel_std": channels * norm,
+        **_roots(values, vectors),
+    }
+
+
+def _fit_rfad(image: np.ndarray) -> dict[str, np.ndarray]:
+    channels, shift, scale = _channels(image)
+    moment = _second_moment(image, lambda rows: (rows - shift) / scale) / len(image)
+    values, vectors = np.linalg.eigh(_regularise(moment))
+    return {**channels, **_roots(values, vectors)}
+
+
+def _fit_rfad_l2(image: np.ndarray) -> dict[str, np.ndarray]:
+    channels, shift, scale = _channels(image)
+    prepare, averages = _each_alone()
+    moment = _second_moment(image, lambda rows: prepare((rows - shift) / scale))
+    values, vectors = np.linalg.eigh(_regularise(moment / len(image)))
+    # The brightness of standardised images is 0 on average.
+    return {**channels, "mean": averages()[1:], **_roots(values, vectors)}
+
+
+def _each_alone() -> tuple[Callable[[np.ndarray], np.ndarray], Callable]:
+    """Rows minus their mean, over their norm; and the averages of both so far [2]."""
     brightness, norm = [], []
 
     def prepare(rows: np.ndarray) -> np.ndarray:
@@ -200,26 +237,29 @@ def _fit_kip(image: np.ndarray) -> dict[str, np.ndarray]:
         norm.append(norms[:, 0])
         return centred / np.where(norms > 0, norms, 1.0)
 
-    moment = _second_moment(image, prepare) / len(image)
-    values, vectors = np.linalg.eigh(_regularise(moment))
-    channels = np.ones(image.shape[-1])
-    return {
-        "channel_mean": channels * np.concatenate(brightness).mean(),
-        "channel_std": channels * np.concatenate(norm).mean(),
-        **_roots(values, vectors),
-    }
+    def averages() -> np.ndarray:
+        return np.array([np.concatenate(part).mean() for part in (brightness, norm)])
+
+    return prepare, averages
 
 
 def _fit_frepo(image: np.ndarray) -> dict[str, np.ndarray]:
-    channels = _fit_standard(image)
-    pixels = int(np.prod(image.shape[1:3]))
-    shift = np.tile(channels["channel_mean"], pixels)
-    scale = np.tile(channels["channel_std"], pixels)
+    channels, shift, scale = _channels(image)
     mean = (image.mean(axis=0, dtype=np.float64).reshape(-1) / 255 - shift) / scale
     moment = _second_moment(image, lambda rows: (rows - shift) / scale - mean)
     values, vectors = np.linalg.eigh(_regularise(moment / len(image)))
     values[: max(len(values) - len(image), 0)] = 1.0  # ascending: the trailing ones
     return {**channels, "mean": mean, **_roots(values, vectors)}
+
+
+def _channels(
+    image: np.ndarray,
+) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
+    """Means and deviations of the channels, and both for every pixel [d]."""
+    channels = _fit_standard(image)
+    pixels = int(np.prod(image.shape[1:3]))
+    shift, scale = (np.tile(channels[name], pixels) for name in channels)
+    return channels, shift, scale
 
 
 def _second_moment(
@@ -276,6 +316,8 @@ _USED = {
     "zca_kornia": ("mean", "matrix", "inverse_matrix"),
     "zca_kip": ("channel_mean", "channel_std", "matrix", "inverse_matrix"),
     "zca_frepo": _NAMES,
+    "zca_rfad": ("channel_mean", "channel_std", "matrix", "inverse_matrix"),
+    "zca_rfad_l2": _NAMES,
 }
 _FITS = {
     "none": _fit_none,
@@ -283,5 +325,7 @@ _FITS = {
     "zca_kornia": _fit_kornia,
     "zca_kip": _fit_kip,
     "zca_frepo": _fit_frepo,
+    "zca_rfad": _fit_rfad,
+    "zca_rfad_l2": _fit_rfad_l2,
 }
 KINDS = tuple(_USED)

@@ -8,7 +8,7 @@ import pytest
 from jaxdd import whiten
 from tests.helpers import finite_difference
 
-ZCA = ("zca_kornia", "zca_kip", "zca_frepo")
+ZCA = ("zca_kornia", "zca_kip", "zca_frepo", "zca_rfad", "zca_rfad_l2")
 
 
 @pytest.fixture(scope="module")
@@ -52,9 +52,26 @@ def _zca_frepo(image):
     return x @ _inverse_root(moment + 0.1 * np.trace(moment) / d * np.eye(d))
 
 
+def _zca_rfad(image, alone=False):
+    x = image / 255
+    x = (x - x.mean((0, 1, 2))) / x.std((0, 1, 2))
+    x = x.reshape(len(x), -1)
+    if alone:
+        x = x - x.mean(1, keepdims=True)
+        x = x / np.sqrt((x**2).sum(1, keepdims=True))
+    moment, d = x.T @ x / len(x), x.shape[1]
+    return x @ _inverse_root(moment + 0.1 * np.trace(moment) / d * np.eye(d))
+
+
 @pytest.mark.parametrize(
     ("kind", "reference"),
-    [("zca_kornia", _zca_kornia), ("zca_kip", _zca_kip), ("zca_frepo", _zca_frepo)],
+    [
+        ("zca_kornia", _zca_kornia),
+        ("zca_kip", _zca_kip),
+        ("zca_frepo", _zca_frepo),
+        ("zca_rfad", _zca_rfad),
+        ("zca_rfad_l2", lambda image: _zca_rfad(image, alone=True)),
+    ],
 )
 def test_zca_equals_its_definition(x64, image, kind, reference):
     fitted = whiten.fit(kind, image)
@@ -64,7 +81,9 @@ def test_zca_equals_its_definition(x64, image, kind, reference):
     np.testing.assert_allclose(white.reshape(64, -1), reference(image), atol=1e-10)
 
 
-@pytest.mark.parametrize("kind", ["none", "standard", "zca_kornia", "zca_frepo"])
+@pytest.mark.parametrize(
+    "kind", ["none", "standard", "zca_kornia", "zca_frepo", "zca_rfad"]
+)
 def test_inverse_undoes_apply(x64, image, kind):
     fitted, unit = whiten.fit(kind, image), _unit(image)
     np.testing.assert_allclose(
@@ -81,6 +100,18 @@ def test_inverse_of_kip_up_to_brightness_and_contrast(x64, image):
         whiten.apply(fitted, 0.3 * unit + 0.1), white, atol=1e-10
     )
     assert abs(float(back.mean() - unit.mean())) < 1e-10
+    assert float(jnp.abs(back - unit).mean()) < 0.05  # plausible as a picture
+
+
+def test_inverse_of_rfad_l2_up_to_norm_and_mean(x64, image):
+    fitted, unit = whiten.fit("zca_rfad_l2", image), _unit(image)
+    white = whiten.apply(fitted, unit)
+    back = whiten.inverse(fitted, white)
+    np.testing.assert_allclose(whiten.apply(fitted, back), white, atol=1e-10)
+    scale = fitted.channel_std.reshape(1, 1, 1, 3)
+    centre = fitted.channel_mean.reshape(1, 1, 1, 3)
+    fainter = 0.3 * (unit - centre) + 0.1 * scale + centre  # standardised: 0.3 x + 0.1
+    np.testing.assert_allclose(whiten.apply(fitted, fainter), white, atol=1e-10)
     assert float(jnp.abs(back - unit).mean()) < 0.05  # plausible as a picture
 
 

@@ -155,9 +155,15 @@ class DataSpec:
     """Pad by this many zero pixels on each side, before pooling."""
     pool: int = 1
     """Average-pool by this factor."""
-    whitening: Literal["none", "standard", "zca_kornia", "zca_kip", "zca_frepo"] = (
-        "standard"
-    )
+    whitening: Literal[
+        "none",
+        "standard",
+        "zca_kornia",
+        "zca_kip",
+        "zca_frepo",
+        "zca_rfad",
+        "zca_rfad_l2",
+    ] = "standard"
     view_budget: int = 12_000_000_000
     """Bytes that cached teacher outputs may take; beyond it the teacher runs inside
     the step."""

@@ -145,7 +145,7 @@ class JudgeConfig(Options):
     evaluate: Protocol = Protocol()
     set_whitening: str = ""
     """Space of its images, where neither the file nor the numbers say it: none, raw,
-    standard, vico, zca_kornia, zca_kip or zca_frepo."""
+    standard, vico, zca_kornia, zca_kip, zca_frepo, zca_rfad or zca_rfad_l2."""
     set_labels: Literal["auto", "hard", "soft"] = "auto"
     """Take its labels as classes, or as soft labels."""
     set_layout: Literal["", "nhwc", "nchw"] = ""
