@@ -9,6 +9,7 @@ from jaxdd.records.conversion import digest, from_dict, to_dict
 from jaxdd.records.recipes import (
     AdjointSpec,
     AugmentSpec,
+    KernelSpec,
     NetworkSpec,
     OptimiserSpec,
     Recipe,
@@ -34,6 +35,7 @@ __all__ = [
     "Expected",
     "Experts",
     "ExpertsNeed",
+    "KernelSpec",
     "Meta",
     "Need",
     "NetworkSpec",

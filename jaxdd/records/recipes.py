@@ -8,6 +8,7 @@ from typing import Literal
 __all__ = [
     "AdjointSpec",
     "AugmentSpec",
+    "KernelSpec",
     "NetworkSpec",
     "OptimiserSpec",
     "Recipe",
@@ -32,7 +33,7 @@ class NetworkSpec:
     """vit has layer or none; mlp and lenet have none whatever it says."""
     pooling: Literal["none", "avg", "max"] = "avg"
     """convnet only."""
-    activation: Literal["relu", "sigmoid", "leaky_relu", "swish"] = "relu"
+    activation: Literal["relu", "sigmoid", "leaky_relu", "swish", "softplus"] = "relu"
     """convnet only. leaky_relu has slope 0.01."""
     initialiser: Literal["torch", "uniform", "flax", "xavier"] = "torch"
     """torch: uniform with bound 1/sqrt(fan_in) for kernels and biases, but in ResNets
@@ -56,13 +57,58 @@ class NetworkSpec:
     """vit only: width of the layer inside each MLP; default: as long as a token."""
     dropout: float = 0.0
     """vit only: share set to zero after embedding, attention and MLP layers."""
+    norm_place: Literal["after", "before"] = "after"
+    """convnet only. after: each convolution's map is normalised; before: what each
+    convolution gets, from the second on (FRePo)."""
+    running_variance: Literal["unbiased", "biased"] = "unbiased"
+    """convnet with batch norm only: what is averaged for tests; unbiased as PyTorch
+    has it, biased as Flax."""
+    sharpness: float = 60.0
+    """softplus only: b in log(1 + exp(b x)) / b."""
+
+
+@dataclass(frozen=True)
+class KernelSpec:
+    """A kernel between images by name and options (`jaxdd.kernels.named`).
+
+    ntk and nngp are those of infinitely wide networks; linear is x.x'. conjugate (the
+    linear kernel of features), random_features (its mean over members) and
+    empirical_ntk are those of finite networks, and need variables.
+    """
+
+    name: Literal[
+        "ntk", "nngp", "linear", "conjugate", "random_features", "empirical_ntk"
+    ] = "ntk"
+    architecture: Literal[
+        "fc", "conv", "convnet", "convnet3", "myrtle5", "myrtle7", "myrtle10"
+    ] = "fc"
+    """ntk, nngp only. fc, conv: `depth` dense or 3x3 convolutional layers, then a dense
+    one; convnet3: three of conv, activation, 2x2 average; convnet: the same behind one
+    more conv and activation; myrtle: 5, 7 or 10 layers, averages to a single pixel."""
+    depth: int = 1
+    """fc, conv only: hidden layers."""
+    pooling: Literal["none", "average", "global"] = "none"
+    """conv only. average: 2x2 behind every layer; global: over all pixels at the end.
+    The other architectures have it or not by definition."""
+    activation: Literal["relu", "erf"] = "relu"
+    """ntk, nngp only."""
+    weight_std: float = 2**0.5
+    """ntk, nngp only. Of the weights, in NTK parameterisation."""
+    bias_std: float = 0.1
+    """ntk, nngp only."""
+    backend: Literal["own", "neural_tangents"] = "own"
+    """ntk, nngp only. neural_tangents needs the extra jaxdd[ntk]."""
+    network: NetworkSpec = NetworkSpec()
+    """conjugate, random_features, empirical_ntk only."""
+    members: int = 1
+    """random_features only: independent networks."""
 
 
 @dataclass(frozen=True)
 class OptimiserSpec:
     """An optimiser with its schedule (`jaxdd.optimisers.build`)."""
 
-    name: Literal["sgd", "adam", "adamw", "lars", "lamb"] = "sgd"
+    name: Literal["sgd", "adam", "adamw", "lars", "lamb", "adabelief"] = "sgd"
     learning_rate: float = 0.01
     momentum: float = 0.9
     """sgd and lars only."""
@@ -91,9 +137,10 @@ class OptimiserSpec:
     clip_trust: bool = True
     """lars: never step further than plain SGD would."""
     b1: float = 0.9
-    """adam, adamw, lamb: decay of the average of gradients."""
+    """adam, adamw, lamb, adabelief: decay of the average of gradients."""
     b2: float = 0.999
-    """adam, adamw, lamb: decay of the average of squared gradients."""
+    """adam, adamw, lamb: decay of the average of squared gradients; adabelief: of
+    squared differences from the average gradient."""
     rates: tuple[float, ...] = ()
     """The learning rate of each step, in place of `learning_rate` and its schedule;
     beyond them the last one stays."""
