@@ -30,9 +30,10 @@ from jax.flatten_util import ravel_pytree
 
 from jaxdd import losses, networks, unroll
 from jaxdd.base import Array, Metrics, PyTree
-from jaxdd.portions import portion_rows
+from jaxdd.objectives.portioned import count_portions
 from jaxdd.records import NetworkSpec
 from jaxdd.run.chunk import compiled_chunk
+from jaxdd.run.mesh import device_per_core, make_mesh, replicate, set_around
 from jaxdd.unroll import SGD
 
 REFERENCE = Path(__file__).resolve().parent / "reference" / "mtt_torch.py"
@@ -67,9 +68,12 @@ def main() -> None:
     parser.add_argument(
         "--portion", type=int, default=0, help="rows at a time; 0 = the library's rule"
     )
+    parser.add_argument("--devices", type=int, default=0, help="1, or 0 for one a core")
     parser.add_argument("--serve", action="store_true", help="be our side of it")
     options = parser.parse_args()
     if options.serve:
+        if options.devices != 1:
+            device_per_core()
         serve(Ours(options))
         return
     for width in options.widths:
@@ -86,7 +90,7 @@ def both(width: int, batch: int, steps: int, options: argparse.Namespace) -> dic
     shape = ["--batch", str(batch), "--steps", str(steps)]
     mine = [sys.executable, str(Path(__file__)), "--serve", "--widths", str(width)]
     mine += [*shape, "--adjoint", options.adjoint, "--conv", options.conv]
-    mine += ["--portion", str(options.portion)]
+    mine += ["--portion", str(options.portion), "--devices", str(options.devices)]
     sides = {"ours": Reference(mine)}
     if options.checkout is not None and options.torch_python is not None:
         command = [str(options.torch_python), str(REFERENCE), "--checkout"]
@@ -106,8 +110,12 @@ class Ours:
         start, self._unravel = ravel_pytree(self._variables.params)
         self._adjoint = ADJOINTS[options.adjoint]
         images: Any = jax.ShapeDtypeStruct((options.batch, *SHAPE), jnp.float32)
-        rows = portion_rows(self._network, self._variables, images)
-        self._portion = options.portion or rows
+        self._mesh = make_mesh() if options.devices != 1 else None
+        with set_around(self._mesh):
+            portions = count_portions(
+                self._network, images, options.batch, self._adjoint
+            )
+        self._portion = options.portion or options.batch // portions
         self._label = jnp.arange(options.batch) % CLASSES
         rng = np.random.default_rng(SEED)
         image = rng.standard_normal((options.batch, *SHAPE), np.float32)
@@ -132,7 +140,8 @@ class Ours:
         reset_peak()
         before = resident("VmRSS")
         wall, cpu = time.perf_counter(), time.process_time()
-        out = self._chunk(self._state, self._data, np.int32(1))
+        count = replicate(self._mesh, np.int32(1))
+        out = self._chunk(self._state, self._data, count)
         self._state = jax.block_until_ready(out)[0]
         return {
             "wall": time.perf_counter() - wall,
@@ -147,13 +156,16 @@ class Ours:
         def step(state: PyTree, data: tuple) -> tuple[PyTree, Metrics]:
             params, opt, key = state
             key, own = jax.random.split(key)
-            value, gradient = jax.value_and_grad(self._distance)(
-                params, *data, own, num_steps
-            )
+            with set_around(self._mesh):
+                value, gradient = jax.value_and_grad(self._distance)(
+                    params, *data, own, num_steps
+                )
             updates, opt = self._optimiser.update(gradient, opt, params)
             return (optax.apply_updates(params, updates), opt, key), {"loss": value}
 
-        state = jax.tree.map(jnp.copy, self._state)
+        state = replicate(self._mesh, jax.tree.map(jnp.copy, self._state))
+        self._data = replicate(self._mesh, self._data)
+        self._state = state
         self._chunk: Any = compiled_chunk(step, 1, state, self._data)
         return self._chunk
 
@@ -213,7 +225,11 @@ def speed_row(width: int, options: argparse.Namespace) -> dict[str, Any]:
             seconds[name] += found if turn else []
     row: dict[str, Any] = {
         "benchmark": f"mtt step, width {width}, b={options.batch}, T={options.steps}",
-        "settings": {"adjoint": options.adjoint, "convolution": options.conv},
+        "settings": {
+            "adjoint": options.adjoint,
+            "convolution": options.conv,
+            "devices": options.devices or "one a core",
+        },
         "about": {name: side.about for name, side in sides.items()},
     }
     for name, side in sides.items():
@@ -232,7 +248,11 @@ def memory_row(options: argparse.Namespace) -> dict[str, Any]:
     width, batch, steps = options.memory
     row: dict[str, Any] = {
         "benchmark": f"mtt step, memory, width {width}, b={batch}, T={steps}",
-        "settings": {"adjoint": options.adjoint, "convolution": options.conv},
+        "settings": {
+            "adjoint": options.adjoint,
+            "convolution": options.conv,
+            "devices": options.devices or "one a core",
+        },
         "about": {},
     }
     for name, side in both(width, batch, steps, options).items():

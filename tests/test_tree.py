@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdd import tree
+from jaxdd.run.mesh import make_mesh, replicate, set_around
 
 
 def test_take_and_write_are_inverse() -> None:
@@ -22,3 +23,34 @@ def test_size_in_bytes_counts_abstract_leaves() -> None:
         lambda: {"a": jnp.zeros((2, 3)), "b": jnp.zeros(4, jnp.int8)}
     )
     assert tree.size_in_bytes(shapes) == 2 * 3 * 4 + 4
+
+
+def test_sum_of_shares_is_the_plain_sum_and_so_is_its_derivative(x64) -> None:
+    members, given = jnp.arange(12.0).reshape(6, 2), jnp.asarray([0.5, -1.5])
+
+    def total(given):
+        share = lambda own, given: jnp.sum(jnp.sin(own * given[None]), 0)
+        return jnp.sum(tree.sum_of_shares(share, members, given) ** 2)
+
+    alone = jax.jit(jax.value_and_grad(total))(given)
+    for devices in (2, 4):  # six members are not shared by four
+        mesh = make_mesh(data=devices)
+        with set_around(mesh):
+            program = jax.jit(jax.value_and_grad(total)).trace(replicate(mesh, given))
+            assert ("shard_map" in str(program.jaxpr)) == (devices == 2)
+            shared = program.lower().compile()(replicate(mesh, given))
+            for one, other in zip(alone, shared, strict=True):
+                np.testing.assert_allclose(one, other, rtol=1e-12)
+
+
+def test_members_that_are_mapped_share_nothing_further() -> None:
+    def one(member):
+        assert tree.shares() == 1
+        return tree.sum_of_shares(lambda own, _: jnp.sum(own, 0), member, ())
+
+    mesh = make_mesh(data=2)
+    members = replicate(mesh, jnp.ones((2, 4, 3)))
+    with set_around(mesh):
+        assert tree.shares() == 2
+        sums = jax.jit(lambda m: tree.map_members(one, m))(members)
+    np.testing.assert_array_equal(sums, np.full((2, 3), 4.0))

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxdd import unroll
+from jaxdd import tree, unroll
 from jaxdd.base import Array, Augment, Network, PyTree
 from jaxdd.portions import portion_rows
 from jaxdd.unroll import Adjoint, Backprop, InnerOptimiser, InnerProblem, Separable
@@ -15,7 +15,9 @@ from jaxdd.unroll import Adjoint, Backprop, InnerOptimiser, InnerProblem, Separa
 __all__ = ["Taken", "count_portions", "mean_error", "on_rows", "rows_of"]
 
 _MANY = 10080  # rows, for which `portion_rows` names the fastest number as it is
-_NEAR = 2.0  # by which factor the rows of a portion may differ from the fastest number
+_NEAR = 2.5  # by which factor the rows of a portion may differ from the fastest number
+_ODD = 1.7  # how much farther from it an odd number of rows may count
+_LARGE = 1 << 19  # bytes of a gradient that no longer stays in a core's cache
 
 
 class Taken(NamedTuple):
@@ -90,6 +92,7 @@ def count_portions(
     1 where no number near the fastest one divides them, and for adjoints that
     differentiate a step in a way of their own. Few rows are cut as well, unlike by
     `portion_rows`: a step that is differentiated passes over its maps more often.
+    Where several devices are free, each gets as many portions as the others.
 
     Args:
       network: the student.
@@ -102,13 +105,19 @@ def count_portions(
         return 1
     variables = jax.eval_shape(network.init, jax.random.key(0))
     images: Any = jax.ShapeDtypeStruct((_MANY, *image.shape[1:]), image.dtype)
-    fastest = portion_rows(network, variables, images)
-    if fastest >= min(rows, _MANY):
+    fastest, devices = portion_rows(network, variables, images), tree.shares()
+    if fastest >= min(rows // devices, _MANY):
         return 1
-    away = lambda size: abs(math.log(size / fastest))
-    sizes = [size for size in range(1, rows + 1) if rows % size == 0]
-    best = min(sizes, key=away)
-    return rows // best if away(best) <= math.log(_NEAR) else 1
+    # While the gradient is small, what a portion costs is its maps: odd numbers of
+    # rows then take longer than fewer, even ones.
+    odd = _ODD if tree.size_in_bytes(variables.params) < _LARGE else 1.0
+    away = lambda size: abs(math.log(size / fastest)) + size % 2 * math.log(odd)
+    for each in (devices, 1):
+        sizes = [size for size in range(1, rows + 1) if rows % (size * each) == 0]
+        best = min(sizes, key=away, default=0)
+        if best and away(best) <= math.log(_NEAR):
+            return rows // best
+    return 1
 
 
 def _cut(rows: Taken, portions: int) -> Taken:

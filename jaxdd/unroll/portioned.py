@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
+from jaxdd import tree
 from jaxdd.base import Array, InputError, PyTree
 from jaxdd.unroll.problem import Carry, InnerProblem
 from jaxdd.unroll.splitting import add, alike
@@ -53,14 +54,16 @@ def in_portions(
     # Inside a loop XLA cannot merge the two computations.
     slope = jax.checkpoint(jax.grad(loss, 1), prevent_cse=False)
 
+    def share(parts: Any, given: tuple[PyTree, PyTree]) -> PyTree:
+        def advance(total: PyTree, part: Any) -> tuple[PyTree, None]:
+            return add(total, slope(*given, part)), None
+
+        zeros = alike((jax.tree.map(jnp.zeros_like, given[1]), given[1]))[0]
+        return lax.scan(advance, zeros, parts)[0]
+
     def summed(theta: PyTree, params: PyTree, x: Any) -> PyTree:
         theta, params, parts = alike((theta, params, split(theta, x)))
-        zeros = alike((jax.tree.map(jnp.zeros_like, params), params))[0]
-
-        def advance(total: PyTree, part: Any) -> tuple[PyTree, None]:
-            return add(total, slope(theta, params, part)), None
-
-        total, _ = lax.scan(advance, zeros, parts)
+        total = tree.sum_of_shares(share, parts, (theta, params))
         count = len(jax.tree.leaves(parts)[0])
         return jax.tree.map(lambda leaf: leaf / count, total)
 

@@ -14,6 +14,7 @@ from jaxdd.objectives.portioned import count_portions
 from jaxdd.objectives.rows import drawn_rows
 from jaxdd.objectives.trajectory import Aids, Student, end_distance
 from jaxdd.records import AugmentSpec, NetworkSpec
+from jaxdd.run.mesh import make_mesh, replicate, set_around
 from jaxdd.unroll import SGD, Backprop, Forward, Implicit, Separable
 
 SHAPE, CLASSES, ROWS = (4, 4, 1), 3, 6
@@ -32,16 +33,18 @@ def synthetic(image, target, rate):
     return Synthetic(image, target, jnp.ones(ROWS), {"learning_rate": rate})
 
 
-def both_ways(run, monkeypatch):
-    """Loss and gradients with all rows at once, and with two at a time."""
+def both_ways(run, monkeypatch, mesh=None):
+    """Loss and gradients with all rows at once, and with some at a time on a mesh."""
     found = []
     cut = portioned._cut
     seen = []
     monkeypatch.setattr(portioned, "_cut", lambda *a: seen.append(a[1]) or cut(*a))
-    for size in (ROWS, 2):
+    for size, around in ((ROWS, None), (2 if mesh is None else 1, mesh)):
         monkeypatch.setattr(portioned, "portion_rows", lambda *_, size=size: size)
         assert not seen
-        found.append(jax.jit(jax.value_and_grad(run, (0, 1, 2)))(*theta()))
+        inputs = replicate(around, theta())
+        with set_around(around):
+            found.append(jax.jit(jax.value_and_grad(run, (0, 1, 2)))(*inputs))
     assert seen, "nothing was cut"
     return found
 
@@ -65,8 +68,9 @@ def assert_equal(one, other):
     ],
     ids=["whole set", "chunks", "separable"],
 )
+@pytest.mark.parametrize("devices", [1, 2])
 def test_distances_are_the_same_in_portions(
-    adjoint, student, operations, x64, monkeypatch
+    adjoint, student, operations, devices, x64, monkeypatch
 ):
     """Batches of 4 leave a rest of 2 rows: a portion there has no weight at all."""
     objective = end_distance(
@@ -112,10 +116,10 @@ def test_outer_losses_are_the_same_in_portions(x64, monkeypatch, key):
 
 @pytest.mark.parametrize(
     ("rows", "portions"),
-    [(100, 25), (50, 10), (27, 9), (25, 5), (23, 1), (10, 2), (4, 1)],
+    [(100, 25), (50, 25), (27, 9), (25, 5), (23, 1), (10, 5), (4, 1)],
 )
 def test_portions_divide_the_rows(rows, portions):
-    """4 rows are fastest, and 23 have no divisor near that."""
+    """4 rows are fastest, even numbers are near, and 23 have no divisor that is."""
     network = networks.build(NetworkSpec(width=(32,) * 3), (32, 32, 3), 10)
     image = jax.ShapeDtypeStruct((200, 32, 32, 3), jnp.float32)
     assert count_portions(network, image, rows) == portions
@@ -124,6 +128,15 @@ def test_portions_divide_the_rows(rows, portions):
     for adjoint in (Backprop(step="fused"), Backprop(step="mixed"), Implicit()):
         assert count_portions(network, image, rows, adjoint) == 1
     assert count_portions(network, image, rows, Forward()) == 1
+
+
+@pytest.mark.parametrize(("rows", "portions"), [(100, 50), (20, 10), (12, 2), (25, 5)])
+def test_portions_are_as_many_on_every_device(rows, portions):
+    """Even numbers of rows near the fastest one; 25 rows cannot be shared."""
+    network = networks.build(NetworkSpec(width=(32,) * 3), (32, 32, 3), 10)
+    image = jax.ShapeDtypeStruct((200, 32, 32, 3), jnp.float32)
+    with set_around(make_mesh(data=2)):
+        assert count_portions(network, image, rows) == portions
 
 
 def test_accelerators_take_all_rows_at_once(monkeypatch):
