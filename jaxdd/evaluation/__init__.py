@@ -2,11 +2,14 @@
 
 from jaxdd.evaluation.cohort import Group
 from jaxdd.evaluation.evaluator import evaluate
+from jaxdd.evaluation.kernel_names import parse_kernel, spelled_kernel
+from jaxdd.evaluation.kernel_rows import krr_name
 from jaxdd.evaluation.labelled import other_network
 from jaxdd.evaluation.measure import Store
 from jaxdd.evaluation.probes import accuracy, fine_tune, knn, linear_probe
 from jaxdd.evaluation.recheck import Check, verify
-from jaxdd.evaluation.report import Report
+from jaxdd.evaluation.regression import check_kernels
+from jaxdd.evaluation.report import Report, is_krr
 from jaxdd.evaluation.tasks import representation_mse
 
 __all__ = [
@@ -15,11 +18,16 @@ __all__ = [
     "Report",
     "Store",
     "accuracy",
+    "check_kernels",
     "evaluate",
     "fine_tune",
+    "is_krr",
     "knn",
+    "krr_name",
     "linear_probe",
     "other_network",
+    "parse_kernel",
     "representation_mse",
+    "spelled_kernel",
     "verify",
 ]

@@ -31,6 +31,7 @@ __all__ = [
     "own_contestant",
     "own_rate",
     "random_contestant",
+    "random_set",
     "whole_contestant",
 ]
 
@@ -95,14 +96,7 @@ def own_contestant(
 
 def random_contestant(setting: Setting, *, augmented: bool = True) -> Contestant:
     """Random real images, as many of each class, drawn anew for each seed."""
-    train = setting.train
-    assert train is not None
-
-    @cache
-    def made(position: int) -> Synthetic:
-        key = seed_key(setting.seeds[position], "random")
-        rows = random_rows(key, train, setting.size, setting.ipc)
-        return subset(train, rows)
+    made = cache(lambda position: random_set(setting, position))
 
     def examples(position: int, rate: float | None) -> Examples:
         rate = own_rate(setting, position) if rate is None else rate
@@ -110,6 +104,14 @@ def random_contestant(setting: Setting, *, augmented: bool = True) -> Contestant
         return _real_examples(setting, position, made(position), recipe)
 
     return Contestant("random", examples, setting.meta.protocol.learning_rates)
+
+
+def random_set(setting: Setting, position: int) -> Synthetic:
+    """The random real images of the seed at `position`."""
+    assert setting.train is not None
+    key = seed_key(setting.seeds[position], "random")
+    rows = random_rows(key, setting.train, setting.size, setting.ipc)
+    return subset(setting.train, rows)
 
 
 def class_mean_contestant(setting: Setting) -> Contestant:

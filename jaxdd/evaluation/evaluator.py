@@ -4,7 +4,8 @@ from collections.abc import Mapping, Sequence
 
 from jaxdd.base import Array, Dataset, Distilled, Drive
 from jaxdd.evaluation.cohort import ALONE, Group
-from jaxdd.evaluation.labelled import labelled_entries
+from jaxdd.evaluation.kernel_rows import kernel_notes
+from jaxdd.evaluation.labelled import labelled_entries, trains_students
 from jaxdd.evaluation.measure import Store, measure
 from jaxdd.evaluation.ranking import ranking_rows
 from jaxdd.evaluation.report import Report
@@ -28,6 +29,9 @@ def evaluate(
     group: Group = ALONE,
 ) -> Report:
     """Trains fresh students on a set, and on real images, and measures them.
+
+    With `kernels` in the protocol also, or only, kernel ridge regression on the same
+    images; the network of its rows is called krr and the kernel.
 
     A seed decides the student's initial weights and its batches, the same in every
     row, and the random subset; so rows are paired. Figures are those of the last step.
@@ -76,7 +80,9 @@ def evaluate(
         fingerprints=[setting.fingerprint(i) for i in range(len(seeds))],
         together=1 if meta.label_kind == "representation" else group.size,
     )
-    if meta.protocol.ranking and meta.label_kind != "representation" and baselines:
+    notes = [*notes, *kernel_notes(rows, meta.protocol)]
+    ranked = meta.protocol.ranking and trains_students(meta.protocol)
+    if ranked and meta.label_kind != "representation" and baselines:
         scores, missing = ranking_rows(setting, Report(rows, []))
         rows, notes = rows + scores, notes + missing
     return Report(rows, dataset_notes(meta, dataset) + notes)

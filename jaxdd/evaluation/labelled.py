@@ -17,6 +17,7 @@ from jaxdd.evaluation.contestants import (
     random_contestant,
     whole_contestant,
 )
+from jaxdd.evaluation.kernel_rows import kernel_entries
 from jaxdd.evaluation.measure import Entry, Figures, Task, one_by_one
 from jaxdd.evaluation.probes import accuracy
 from jaxdd.evaluation.ranking import ranking_contestants
@@ -30,9 +31,9 @@ from jaxdd.evaluation.students import (
     student_network,
 )
 from jaxdd.evaluation.tasks import transfer_tasks
-from jaxdd.records import NetworkSpec, Recipe
+from jaxdd.records import NetworkSpec, Protocol, Recipe
 
-__all__ = ["Other", "labelled_entries", "other_network"]
+__all__ = ["Other", "labelled_entries", "other_network", "trains_students"]
 
 
 class Other(NamedTuple):
@@ -68,13 +69,19 @@ def labelled_entries(
 
     Random real images; class means where there is one image a class; the whole data,
     and what DD-Ranking's scores need, where the protocol asks for them. Where students
-    are measured on other data too, also no training on any set.
+    are measured on other data too, also no training on any set. Behind them the rows by
+    kernels; only these where the protocol's training has no steps.
 
     Returns:
       The entries and notes on the ones that cannot be made.
     """
     protocol = setting.meta.protocol
     contestants, notes = _contestants(setting, baselines)
+    random = any(contestant.name == "random" for contestant in contestants)
+    regressions, more = kernel_entries(setting, baselines=baselines, random=random)
+    notes += more
+    if not trains_students(protocol):
+        return regressions, notes
     extra: list[Contestant] = []
     if baselines and setting.train is not None:
         if protocol.full_train.steps or protocol.full_train.epochs:
@@ -87,7 +94,13 @@ def labelled_entries(
     for asked in protocol.networks:
         other = other_network(asked, setting.image_shape)
         entries += [_entry(setting, c, group, other) for c in contestants]
-    return entries, notes
+    return entries + regressions, notes
+
+
+def trains_students(protocol: Protocol) -> bool:
+    """Whether networks are trained, and not only kernels fitted."""
+    recipe = protocol.train
+    return bool(recipe.steps or recipe.epochs or not protocol.kernels)
 
 
 def _contestants(

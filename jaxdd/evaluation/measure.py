@@ -2,9 +2,8 @@
 
 from collections.abc import Callable, MutableMapping, Sequence
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from jaxdd.evaluation.cohort import Student
 from jaxdd.evaluation.report import Row, make_row, network_name
 from jaxdd.records import Protocol
 
@@ -14,10 +13,11 @@ Figures = dict[str, float]
 Store = MutableMapping[str, dict]
 """Finished pieces by name, each a dict that JSON can hold."""
 
-Task = Callable[[Student, int, str], Figures]
-"""(student, seed, stage) -> figures by metric."""
+Task = Callable[[Any, int, str], Figures]
+"""(student, seed, stage) -> figures by metric; a student is what `Students` gives, a
+trained network or a regression."""
 
-Students = Callable[[Sequence[int], str], list[Student]]
+Students = Callable[[Sequence[int], str], list[Any]]
 """(positions of the seeds, stage) -> the trained students, one a position."""
 
 
@@ -42,10 +42,10 @@ class Entry(NamedTuple):
         return "/".join(filter(None, ("evaluate", self.name, self.network)))
 
 
-def one_by_one(student: Callable[[int, str], Student]) -> Students:
+def one_by_one(student: Callable[[int, str], Any]) -> Students:
     """Students that are not trained together, from a function of (position, stage)."""
 
-    def students(positions: Sequence[int], stage: str) -> list[Student]:
+    def students(positions: Sequence[int], stage: str) -> list[Any]:
         (position,) = positions
         return [student(position, stage)]
 

@@ -1,15 +1,18 @@
 """The outcome of an evaluation: rows of figures, and notes on rows that are missing."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from jaxdd.records import NetworkSpec, Protocol
 
-__all__ = ["Report", "make_row", "network_name"]
+__all__ = ["KRR", "Report", "is_krr", "make_row", "network_name"]
 
 Row = dict[str, Any]
+
+KRR = "krr "
+"""How the networks of rows begin that no network has, but kernel ridge regression."""
 
 
 class Report(NamedTuple):
@@ -26,7 +29,8 @@ class Report(NamedTuple):
     def find(self, name: str, metric: str, network: str | None = None) -> Row | None:
         """The row of a set and metric, or None.
 
-        Without a network, of the protocol's own, whose rows come first.
+        Without a network, of the protocol's own, whose rows come first; where no
+        network was trained, of its first kernel.
         """
         found = (
             row
@@ -71,6 +75,11 @@ def network_name(spec: NetworkSpec) -> str:
         return f"{spec.name}-{spec.norm}"
     widths = spec.width * spec.depth if spec.depth else spec.width
     return "-".join([spec.name, *map(str, widths), spec.norm])
+
+
+def is_krr(row: Mapping[str, Any]) -> bool:
+    """Whether a row is of kernel ridge regression and not of a trained network."""
+    return row["network"].startswith(KRR)
 
 
 def _alone(row: Row, position: int) -> Row:

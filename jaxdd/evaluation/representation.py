@@ -14,6 +14,8 @@ from jaxdd.base import Array, Corpus, Synthetic
 from jaxdd.batches import in_steps
 from jaxdd.evaluation.bench import Bench, make_bench
 from jaxdd.evaluation.cohort import Student
+from jaxdd.evaluation.kernel_rows import imitating_entries
+from jaxdd.evaluation.labelled import trains_students
 from jaxdd.evaluation.measure import Entry, one_by_one
 from jaxdd.evaluation.setting import Setting
 from jaxdd.evaluation.students import (
@@ -41,6 +43,8 @@ def representation_entries(
 ) -> tuple[list[Entry], list[str]]:
     """The set, real images with true targets (random, k-means, all), and no training.
 
+    Behind them the rows by kernels, for the set and the random images.
+
     Args:
       setting: what is evaluated.
       teacher_outputs: the teacher's un-augmented outputs by split (`train`, `test`);
@@ -55,9 +59,12 @@ def representation_entries(
     """
     bench, method = make_bench(setting, teacher_outputs or {}), setting.meta.method
     own = _entry(bench, method, lambda position: _own(bench, position))
+    regressions = imitating_entries(setting, bench.teacher, baselines=baselines)
+    if not trains_students(setting.meta.protocol):
+        return regressions, []
     notes = [] if setting.labelled else ["no linear_probe, knn, fine_tune: no labels"]
     if not baselines or setting.train is None:
-        return [own], notes
+        return [own, *regressions], notes
     others = _subsets(bench, setting.train)
     if setting.size > setting.train.size:
         others = []
@@ -69,7 +76,8 @@ def representation_entries(
         others.append(_full(bench, setting.train))
     if setting.labelled or setting.targets:
         others.append(_scratch(bench))
-    return [own, *(entry for entry in others if entry.name != method)], notes
+    others = [entry for entry in others if entry.name != method]
+    return [own, *others, *regressions], notes
 
 
 def _entry(bench: Bench, name: str, examples: Callable[[int], Examples]) -> Entry:

@@ -10,7 +10,7 @@ import numpy as np
 
 from jaxdd import files
 from jaxdd.base import Corpus, Dataset, Distilled, Drive, InputError, PyTree
-from jaxdd.records import Meta, digest
+from jaxdd.records import Meta, Protocol, digest
 
 __all__ = ["Setting", "dataset_notes", "make_setting"]
 
@@ -70,7 +70,15 @@ class Setting(NamedTuple):
         real = (self.train, self.test, *others)
         data = [corpus.hash if corpus else "" for corpus in real]
         # Which other networks are asked for changes nothing about those that are done.
-        protocol = dataclasses.replace(self.meta.protocol, networks=())
+        # The same holds for kernels, whose pieces are named by their settings.
+        protocol = dataclasses.replace(
+            self.meta.protocol,
+            networks=(),
+            kernels=(),
+            ridge=Protocol.ridge,
+            ridge_scale=Protocol.ridge_scale,
+            kernel_full=Protocol.kernel_full,
+        )
         settings = digest(protocol, self.meta.method, self.meta.label_kind)
         return files.sha256(settings, *data, *map(np.asarray, arrays))[:16]
 

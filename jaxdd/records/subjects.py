@@ -6,7 +6,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from jaxdd.records.recipes import NetworkSpec, OptimiserSpec, Recipe, Views
+from jaxdd.records.recipes import (
+    KernelSpec,
+    NetworkSpec,
+    OptimiserSpec,
+    Recipe,
+    Views,
+)
 
 __all__ = [
     "DataSpec",
@@ -179,7 +185,8 @@ class Protocol:
     name: str = "plain"
     network: NetworkSpec = NetworkSpec()
     train: Recipe = Recipe()
-    """Training of a fresh student on the set."""
+    """Training of a fresh student on the set; with 0 steps and epochs, and `kernels`,
+    no network is trained."""
     probe: Recipe = Recipe(
         steps=500, batch=512, optimiser=OptimiserSpec("sgd", 0.2, schedule="cosine")
     )
@@ -226,6 +233,17 @@ class Protocol:
     """Train by the steps that the set brings, with its batches in their order and its
     rates (`dd`); real images by the same steps at one rate, of `learning_rates` or the
     recipe's. A set without steps is trained by `train`."""
+    kernels: tuple[KernelSpec, ...] = ()
+    """Also predict by kernel ridge regression on the set, once with each of these: rows
+    of their own, whose network is called krr and the kernel."""
+    ridge: float = 1e-6
+    """Of those regressions."""
+    ridge_scale: Literal["none", "rows", "trace", "mean_trace"] = "mean_trace"
+    """What it is multiplied with: 1, the number of rows, the trace of the kernel, or
+    the trace over that number."""
+    kernel_full: int = 0
+    """Real images of their row `full`: at most all, and as many as a kernel matrix of
+    1.3 GB is for; 0 leaves it out."""
 
 
 @dataclass(frozen=True)

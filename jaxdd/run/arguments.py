@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from jaxdd.evaluation.kernel_names import parse_kernel, spelled_kernel
+from jaxdd.records import KernelSpec
+
 __all__ = ["parse_as", "peek", "spelled_out"]
 
 _PROGRAM = "experiments/run.py"
-_SHORT = {"--networks": "--evaluate.networks"}
+_SHORT = {"--networks": "--evaluate.networks", "--kernels": "--evaluate.kernels"}
 
 
 def spelled_out(arguments: Sequence[str]) -> list[str]:
@@ -43,6 +46,8 @@ def parse_as(
     """
     import tyro
 
+    registry = tyro.constructors.ConstructorRegistry()
+    registry.primitive_rule(_kernels)
     return tyro.cli(
         kind,
         args=arguments,
@@ -50,4 +55,22 @@ def parse_as(
         prog=_PROGRAM,
         description=description,
         config=(tyro.conf.AvoidSubcommands,),
+        registry=registry,
+    )
+
+
+def _kernels(info: Any) -> Any:
+    """Kernels are spelled in one word each, as networks are named."""
+    import tyro
+
+    if info.type != tuple[KernelSpec, ...]:
+        return None
+    return tyro.constructors.PrimitiveConstructorSpec(
+        nargs="*",
+        metavar="[KERNEL [KERNEL ...]]",
+        instance_from_str=lambda words: tuple(map(parse_kernel, words)),
+        is_instance=lambda value: (
+            isinstance(value, tuple) and all(isinstance(v, KernelSpec) for v in value)
+        ),
+        str_from_instance=lambda value: [spelled_kernel(spec) for spec in value],
     )

@@ -151,13 +151,21 @@ def smoke_protocol(protocol: Protocol) -> Protocol:
         protocol,
         name=f"{protocol.name}_smoke",
         network=_TINY,
-        train=dataclasses.replace(recipe, batch=0, loss=protocol.train.loss, steps=10),
+        train=_small(
+            protocol.train,
+            dataclasses.replace(recipe, batch=0, loss=protocol.train.loss, steps=10),
+        ),
         probe=_small(protocol.probe, recipe),
         fine_tune=_small(protocol.fine_tune, recipe),
         full_train=_small(protocol.full_train, recipe),
         check_every=0,
         target_train_limit=200,
         target_test_limit=100,
+        kernels=tuple(
+            dataclasses.replace(spec, network=_TINY, members=1)
+            for spec in protocol.kernels
+        ),
+        kernel_full=min(protocol.kernel_full, 100),
     )
 
 
@@ -189,6 +197,8 @@ def _fit_networks(record: Any, side: int) -> Any:
     """The record with every ConvNet cut to the blocks that fit images of that side."""
     if isinstance(record, NetworkSpec):
         return _fit_network(record, side)
+    if isinstance(record, tuple):
+        return tuple(_fit_networks(part, side) for part in record)
     if not dataclasses.is_dataclass(record) or isinstance(record, type):
         return record
     values = {f.name: getattr(record, f.name) for f in dataclasses.fields(record)}

@@ -14,8 +14,17 @@ from typing import Any, Generic, Literal, TypeVar
 
 from jaxdd import augment
 from jaxdd.base import InputError
+from jaxdd.evaluation.kernel_names import parse_kernel
 from jaxdd.names import nearest
-from jaxdd.records import AugmentSpec, DataSpec, Preset, Protocol, digest, to_dict
+from jaxdd.records import (
+    AugmentSpec,
+    DataSpec,
+    KernelSpec,
+    Preset,
+    Protocol,
+    digest,
+    to_dict,
+)
 
 __all__ = [
     "DistributedConfig",
@@ -243,7 +252,8 @@ def override(config: RunConfig, changes: Mapping[str, Any]) -> RunConfig:
       changes: values by name. `run.`, `data.`, `evaluate.` and `distill.` name the
         part; anything else is looked for in the method's settings, then in `run`.
         Records may be given as dicts of the fields that change, augmentations by
-        name (`augment="dsa"`, see `jaxdd.augment.NAMED`).
+        name (`augment="dsa"`, see `jaxdd.augment.NAMED`), kernels as the command line
+        spells them.
 
     Raises:
       InputError: there is no such setting or no augmentation of that name; the
@@ -284,6 +294,8 @@ def _set(record: Any, path: list[str], value: Any, name: str) -> Any:
             new = _set(new, [str(field)], entry, f"{name}.{field}")
     elif isinstance(value, str) and isinstance(old, AugmentSpec):
         new = augment.named(value)
+    elif isinstance(old, tuple) and name.split(".")[-1] == "kernels":
+        new = tuple(v if isinstance(v, KernelSpec) else parse_kernel(v) for v in value)
     else:
         new = tuple(value) if isinstance(value, list) else value
     return dataclasses.replace(record, **{path[0]: new})  # type: ignore[type-var]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from jaxdd.evaluation import is_krr
 from jaxdd.run import report as reports
-from jaxdd.run.figures import LOWER_IS_BETTER, number, title_of
+from jaxdd.run.figures import LOWER_IS_BETTER, WITHOUT_ORDER, number, title_of
 from jaxdd.run.report import RunReport
 
 __all__ = ["say", "show", "show_methods", "show_report"]
@@ -30,10 +31,12 @@ def _console() -> Any:
 
 def show_report(report: RunReport, folder: Path) -> None:
     """The rows as a table, and where the figures and the page are."""
-    if report.rows:
+    if any(not is_krr(row) for row in report.rows):
         show(_rows(report))
     if across := reports.architectures(report.rows):
         show(_architectures(across))
+    if found := reports.regressions(report.rows):
+        show(_regressions(report, found))
     for note in report.notes:
         say(f"note: {note}")
     for line in _facts(report):
@@ -59,7 +62,8 @@ def _rows(report: RunReport) -> Any:
         table.add_column(head, justify="right", no_wrap=True)
     table.add_column("student", style="dim")
     last = ""
-    for row in reports.by_metric(reports.main_rows(report.rows)):
+    main = [r for r in reports.main_rows(report.rows) if not is_krr(r)]
+    for row in reports.by_metric(tuple(main)):
         metric = row["metric"]
         if last and metric != last:
             table.add_section()
@@ -87,6 +91,31 @@ def _architectures(found: reports.Architectures) -> Any:
         for name in found.sets
     ]
     table.add_row("mean, first aside", *means)
+    return table
+
+
+def _regressions(report: RunReport, rows: tuple[dict[str, Any], ...]) -> Any:
+    """Kernels by sets; what these rows are is said above them."""
+    from rich import box
+    from rich.table import Table
+
+    size, name = report.set.get("size", 0), report.dataset.get("name", "")
+    title = f"{report.method} on {name}: {size:,} images, kernel ridge regression"
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    for head in ("kernel", "metric", "set"):
+        table.add_column(head, no_wrap=True)
+    for head in ("mean", "std", "seeds", "ridge"):
+        table.add_column(head, justify="right", no_wrap=True)
+    ridges = {
+        (r["network"], r["set"]): number("ridge", r["mean"])
+        for r in rows
+        if r["metric"] == "ridge"
+    }
+    for row in rows:
+        if row["metric"] not in WITHOUT_ORDER:
+            metric, name, *figures, network = _cells(report, row, True)
+            cells = (network, metric, name, *figures, ridges[network, name])
+            table.add_row(*cells, style=_style(report, row))
     return table
 
 

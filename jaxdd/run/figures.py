@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LOWER_IS_BETTER",
+    "WITHOUT_ORDER",
     "architectures",
     "bars",
     "contrast",
@@ -30,6 +31,8 @@ __all__ = [
 ]
 
 LOWER_IS_BETTER = frozenset({"representation_mse", "calibration_error", "HLR"})
+WITHOUT_ORDER = frozenset({"ridge", "ridge_retries"})
+"""Metrics that say how a figure came about, and are neither good nor bad."""
 _NO_SHARES = frozenset({"representation_mse"})
 _TITLES = {
     "representation_mse": "Representation error",
@@ -38,6 +41,8 @@ _TITLES = {
     "fine_tune": "Fine-tuning",
     "accuracy": "Test accuracy",
     "accuracy_best": "Best test accuracy",
+    "ridge": "Ridge used",
+    "ridge_retries": "Ridge raised tenfold",
     "top5": "Top-5 accuracy",
     "HLR": "Hard-label recovery (HLR)",
     "IOR": "Improvement over random (IOR)",
@@ -55,6 +60,8 @@ def title_of(metric: str) -> str:
 
 def number(metric: str, value: float) -> str:
     """A metric's value as it is usually read: shares in percent, errors as they are."""
+    if metric in WITHOUT_ORDER:
+        return f"{value:.3g}"
     return f"{value:.3f}" if metric in _NO_SHARES else f"{100 * value:.1f} %"
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any
 
+from jaxdd.evaluation import is_krr
 from jaxdd.run import report as reports
-from jaxdd.run.figures import LOWER_IS_BETTER, number, title_of
+from jaxdd.run.figures import LOWER_IS_BETTER, WITHOUT_ORDER, number, title_of
+from jaxdd.run.html_style import PAGE, STYLE
 from jaxdd.run.report import RunReport
 
 __all__ = ["page"]
@@ -41,7 +43,9 @@ def page(report: RunReport, pictures: Mapping[str, bytes]) -> str:
         _section("Across architectures", *_architectures(report, pictures)),
         _section("The distilled set", _figure(pictures, "grid"), _raw(pictures)),
         _section("How it was learned", _figure(pictures, "loss"), _loss(report)),
-        _section("All rows", _rows(report), _notes(report)),
+        _section("All rows", _rows(report)),
+        _section("By kernel ridge regression", _regressions(report)),
+        _section("Notes", _notes(report)),
         _section("Expected figures", _expected(report)),
         '<div class="columns">',
         _facts("Data", _data(report)),
@@ -54,7 +58,7 @@ def page(report: RunReport, pictures: Mapping[str, bytes]) -> str:
         _section("Repeat it", f"<pre>{escape(report.command)}</pre>"),
     ]
     title = escape(f"{report.method} on {report.dataset.get('name', 'data')}")
-    return _PAGE.format(title=title, style=_STYLE, body="\n".join(filter(None, parts)))
+    return PAGE.format(title=title, style=STYLE, body="\n".join(filter(None, parts)))
 
 
 def _header(report: RunReport) -> str:
@@ -82,20 +86,30 @@ def _headline(report: RunReport) -> str:
     if not report.rows:
         return ""
     metric, own, random = reports.headline(report)
-    cards = [_card(report.method, metric, own, "own")]
+    by = _by(report, own)
+    cards = [_card(report.method, metric, own, "own", by)]
     if random is not None:
-        cards.append(_card("random real images", metric, random, ""))
+        cards.append(_card("random real images", metric, random, "", by))
         cards.append(_comparison(metric, own["mean"], random["mean"]))
     return f'<div class="cards">{"".join(cards)}</div>'
 
 
-def _card(name: str, metric: str, row: Mapping[str, Any], style: str) -> str:
+def _by(report: RunReport, row: Mapping[str, Any]) -> str:
+    """What a figure is of, where a report has those of networks and regressions."""
+    if is_krr(row):
+        return f" by {row['network']}"
+    return " by trained networks" if reports.regressions(report.rows) else ""
+
+
+def _card(
+    name: str, metric: str, row: Mapping[str, Any], style: str, by: str = ""
+) -> str:
     spread = f" ± {number(metric, row['std'])}" if row["seeds"] > 1 else ""
     seeds = f"{row['seeds']} seed{'s' if row['seeds'] > 1 else ''}"
     return (
         f'<div class="card {style}"><b>{number(metric, row["mean"])}</b>'
         f"<span>{escape(name)}</span>"
-        f"<small>{escape(title_of(metric))}{spread}, {seeds}</small></div>"
+        f"<small>{escape(title_of(metric) + by)}{spread}, {seeds}</small></div>"
     )
 
 
@@ -141,37 +155,85 @@ def _loss(report: RunReport) -> str:
 
 def _rows(report: RunReport) -> str:
     heads = ("metric", "set", "mean", "std", "seeds", "network", "protocol")
+    trained = tuple(row for row in report.rows if not is_krr(row))
+    if not trained:
+        return ""
     lines, last = [], ""
-    for row in reports.by_metric(report.rows):
+    for row in reports.by_metric(trained):
         metric = row["metric"]
-        top = reports.is_best(report.rows, row)
-        style = " ".join(
-            ["first"] * (metric != last)
-            + ["own"] * (row["set"] == report.method)
-            + ["best"] * top
-        )
-        direction = "↓" if metric in LOWER_IS_BETTER else "↑"
-        name = f"{title_of(metric)} {direction}" if metric != last else ""
-        last = metric
         cells = [
-            name,
-            row["set"],
-            number(metric, row["mean"]),
-            number(metric, row["std"]) if row["seeds"] > 1 else "–",
-            str(row["seeds"]),
+            _measured(metric) if metric != last else "",
+            *_figures(row),
             row["network"],
             row["protocol"],
         ]
-        inner = "".join(
-            f'<td class="{head}">{escape(str(cell))}</td>'
-            for head, cell in zip(heads, cells, strict=True)
-        )
-        lines.append(f'<tr class="{style}">{inner}</tr>')
-    head = "".join(f"<th class={name}>{name}</th>" for name in heads)
+        lines.append(_line(report, row, heads, cells, metric != last))
+        last = metric
     note = "<p class=muted>Bold: best of its metric, the full data set aside.</p>"
+    return _table(heads, lines) + note
+
+
+def _regressions(report: RunReport) -> str:
+    """Rows that no network is behind, in a table of their own, kernel by kernel."""
+    heads = ("kernel", "metric", "set", "mean", "std", "seeds", "ridge")
+    rows, lines, last = reports.regressions(report.rows), [], ""
+    ridges = {
+        (row["network"], row["set"]): number("ridge", row["mean"])
+        for row in rows
+        if row["metric"] == "ridge"
+    }
+    for row in rows:
+        if row["metric"] in WITHOUT_ORDER:
+            continue
+        kernel = row["network"]
+        cells = [kernel, _measured(row["metric"]), *_figures(row)]
+        cells.append(ridges[kernel, row["set"]])
+        lines.append(_line(report, row, heads, cells, kernel != last))
+        last = kernel
+    note = (
+        "<p class=muted>The set predicts the test images itself, as the support of a"
+        " regression; no network is trained, and these figures are none of networks."
+        " The ridge is the one used, in units of the kernel's mean eigenvalue.</p>"
+    )
+    return _table(heads, lines) + note if lines else ""
+
+
+def _measured(metric: str) -> str:
+    return f"{title_of(metric)} {'↓' if metric in LOWER_IS_BETTER else '↑'}"
+
+
+def _figures(row: Mapping[str, Any]) -> list[str]:
+    """Set, mean, deviation, and number of seeds."""
+    metric, several = row["metric"], row["seeds"] > 1
+    spread = number(metric, row["std"]) if several else "–"
+    return [row["set"], number(metric, row["mean"]), spread, str(row["seeds"])]
+
+
+def _line(
+    report: RunReport,
+    row: dict[str, Any],
+    heads: Sequence[str],
+    cells: Sequence[str],
+    first: bool,
+) -> str:
+    marks = {
+        "first": first,
+        "own": row["set"] == report.method,
+        "best": reports.is_best(report.rows, row),
+    }
+    style = " ".join(name for name, holds in marks.items() if holds)
+    inner = "".join(
+        f'<td class="{head}">{escape(str(cell))}</td>'
+        for head, cell in zip(heads, cells, strict=True)
+    )
+    return f'<tr class="{style}">{inner}</tr>'
+
+
+def _table(heads: Sequence[str], lines: Sequence[str]) -> str:
+    head = "".join(f"<th class={name}>{name}</th>" for name in heads)
     return (
         f'<div class="scroll"><table><thead><tr>{head}</tr></thead>'
-        f"<tbody>{''.join(lines)}</tbody></table></div>{note}"
+        f"<tbody>{''.join(lines)}</tbody></table></div>"
     )
 
 
@@ -276,64 +338,3 @@ def _bytes(count: int) -> str:
 
 def _seconds(value: float) -> str:
     return f"{value / 60:.1f} min" if value >= 120 else f"{value:.1f} s"
-
-
-_PAGE = """<!doctype html>
-<html lang="en"><head><meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{title}</title><style>{style}</style></head>
-<body><main>
-{body}
-</main></body></html>
-"""
-
-_STYLE = """
-:root{--ink:#1f2430;--muted:#667085;--line:#e4e7ec;--paper:#fff;--back:#f5f6f8;
---accent:#2f5fd0;--good:#157f4b;--bad:#b3372f;color-scheme:light}
-*{box-sizing:border-box}
-body{margin:0;background:var(--back);color:var(--ink);
-font:16px/1.5 system-ui,-apple-system,"Segoe UI",Roboto,sans-serif}
-main{max-width:880px;margin:0 auto;padding:24px 16px 48px}
-header h1{font-size:2rem;line-height:1.2;margin:.2em 0 0}
-header small{color:var(--muted);font-weight:400}
-header p{margin:.3em 0}
-.chips span{display:inline-block;background:#e8edf9;color:#274690;border-radius:99px;
-padding:1px 10px;margin:2px 6px 2px 0;font-size:.8rem}
-section,figure,.card{background:var(--paper);border:1px solid var(--line);
-border-radius:12px}
-section{padding:16px 20px;margin:16px 0}
-section figure{border:0;margin:0 0 8px}
-main>figure{padding:12px;margin:16px 0}
-h2{font-size:1.1rem;margin:0 0 10px}
-img{display:block;max-width:100%;height:auto;margin:0 auto}
-figcaption,.muted{color:var(--muted);font-size:.85rem;margin-top:6px}
-.cards{display:grid;grid-template-columns:repeat(auto-fit,minmax(190px,1fr));gap:12px;
-margin:16px 0}
-.card{padding:14px 18px;display:flex;flex-direction:column}
-.card b{font-size:2rem;line-height:1.15;font-variant-numeric:tabular-nums}
-.card small{color:var(--muted)}
-.own b{color:var(--accent)} .good b{color:var(--good)} .bad b{color:var(--bad)}
-.scroll{overflow-x:auto}
-table{border-collapse:collapse;width:100%;font-size:.9rem;white-space:nowrap}
-th{text-align:left;color:var(--muted);font-weight:500;font-size:.8rem}
-th,td{padding:5px 12px 5px 0}
-th.mean,td.mean,th.std,td.std,th.seeds,td.seeds{text-align:right;
-font-variant-numeric:tabular-nums}
-tr.first td{border-top:1px solid var(--line)}
-td.metric{color:var(--muted)} td.network,td.protocol{color:var(--muted);font-size:.8rem}
-tr.own td.set{color:var(--accent);font-weight:600} tr.best td.mean{font-weight:700}
-.columns{columns:2;column-gap:16px}
-.columns section{break-inside:avoid;margin:0 0 16px}
-dl{display:grid;grid-template-columns:auto 1fr;gap:2px 14px;margin:0;font-size:.9rem}
-dt{color:var(--muted)} dd{margin:0;text-align:right;overflow-wrap:anywhere;
-font-variant-numeric:tabular-nums}
-pre{margin:0;white-space:pre-wrap;overflow-wrap:anywhere;font-size:.85rem;
-user-select:all;background:var(--back);border-radius:8px;padding:10px 12px}
-summary{cursor:pointer;color:var(--accent)}
-ul{margin:.4em 0;padding-left:1.2em}
-@media(max-width:600px){.columns{columns:1} td.network,th.network,td.protocol,
-th.protocol{display:none} section{padding:14px 14px} header h1{font-size:1.6rem}
-.cards{grid-template-columns:repeat(2,1fr)} .own{grid-column:1/-1}
-.card b{font-size:1.6rem}}
-@media print{body{background:#fff} section,figure{break-inside:avoid}}
-"""

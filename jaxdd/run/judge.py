@@ -13,7 +13,7 @@ from jaxdd import exchange, files, protocols
 from jaxdd.base import Dataset, Distilled, InputError
 from jaxdd.data.catalogue import SOURCES
 from jaxdd.data.load import load
-from jaxdd.evaluation import Report, evaluate, other_network
+from jaxdd.evaluation import Report, check_kernels, evaluate, other_network
 from jaxdd.exchange.torch_sets import of_name
 from jaxdd.records import DataSpec, Protocol
 from jaxdd.run import agreement, choose, console, summary, workdir
@@ -130,6 +130,7 @@ def judge(
     )
     for name in config.evaluate.networks:
         other_network(name, dataset.train.image_shape)
+    check_kernels(config.evaluate, dataset.train.image_shape)
     sets = _read(config, dataset)
     sets = [_judged_by(config, distilled, dataset) for distilled in sets]
     workdir.claim(folder, config, dataset, set_content=_content(sets))

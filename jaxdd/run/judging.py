@@ -16,7 +16,7 @@ import jax
 from jaxdd import protocols
 from jaxdd.base import Corpus, InputError, PyTree
 from jaxdd.data.catalogue import mirrors
-from jaxdd.evaluation import Group, other_network
+from jaxdd.evaluation import Group, check_kernels, other_network
 from jaxdd.records import Protocol
 from jaxdd.run.config import LoopConfig, Options
 from jaxdd.run.mesh import here, make_mesh, replicate, shard_rows, split_lead, spread
@@ -37,10 +37,12 @@ def with_protocol(config: Config, evaluate: Protocol, corpus: Corpus) -> Config:
       corpus: the training data.
 
     Raises:
-      InputError: a network of the protocol cannot take the images.
+      InputError: a network or kernel of the protocol cannot take the images, or its
+        ridge is out of range.
     """
     for name in evaluate.networks:  # before anything is distilled
         other_network(name, corpus.image_shape)
+    check_kernels(evaluate, corpus.image_shape)
     if not config.protocol:
         return config
     size = getattr(config, "size", None) or (config.ipc or 0) * corpus.num_classes

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from jaxdd import files
+from jaxdd.evaluation import is_krr
 from jaxdd.records import Expected, from_dict, to_dict
-from jaxdd.run.figures import LOWER_IS_BETTER
+from jaxdd.run.figures import LOWER_IS_BETTER, WITHOUT_ORDER
 
 __all__ = [
     "Architectures",
@@ -20,6 +21,7 @@ __all__ = [
     "is_best",
     "main_rows",
     "read",
+    "regressions",
     "write",
 ]
 
@@ -89,9 +91,9 @@ class Architectures(NamedTuple):
 
 
 def architectures(rows: tuple[dict[str, Any], ...]) -> Architectures | None:
-    """The report's first metric across networks; None where there is only one."""
+    """The report's first metric across trained networks; None for fewer than two."""
     metric = rows[0]["metric"] if rows else ""
-    found = [row for row in rows if row["metric"] == metric]
+    found = [row for row in rows if row["metric"] == metric and not is_krr(row)]
     names = list(dict.fromkeys(row["network"] for row in found))
     if len(names) < 2:
         return None
@@ -112,6 +114,11 @@ def main_rows(rows: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
     """The rows of the protocol's own network."""
     own = rows[0]["network"] if rows else ""
     return tuple(row for row in rows if row["network"] == own)
+
+
+def regressions(rows: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
+    """The rows of kernel ridge regression, which stand apart from those of networks."""
+    return tuple(row for row in rows if is_krr(row))
 
 
 def by_metric(rows: tuple[dict[str, Any], ...]) -> list[dict[str, Any]]:
@@ -141,6 +148,8 @@ def best(
 
 def is_best(rows: tuple[dict[str, Any], ...], row: dict[str, Any]) -> bool:
     """Whether a row has the best mean of its metric under its network."""
+    if row["metric"] in WITHOUT_ORDER:
+        return False
     top = best(rows, row["metric"], row["network"])
     return row["set"] != "full" and row["mean"] == top
 
@@ -158,7 +167,8 @@ def headline(report: RunReport) -> tuple[str, dict[str, Any], dict[str, Any] | N
     random = [
         other
         for other in report.rows
-        if other["set"] == "random" and other["metric"] == row["metric"]
+        if (other["set"], other["metric"], other["network"])
+        == ("random", row["metric"], row["network"])
     ]
     other = random[0] if random and report.method != "random" else None
     return row["metric"], row, other

@@ -172,8 +172,10 @@ def draw(report: RunReport, distilled: Distilled, runs: Histories) -> dict[str, 
     }
     if any(len(run.get("loss", ())) for run in runs):
         drawn["loss"] = figures.curves(runs)
-    if report.rows:
-        drawn["rows"] = figures.bars(reports.main_rows(report.rows), report.method)
+    shown = reports.main_rows(report.rows)
+    shown = [row for row in shown if row["metric"] not in figures.WITHOUT_ORDER]
+    if shown:
+        drawn["rows"] = figures.bars(shown, report.method)
     across = reports.architectures(report.rows)
     if across is not None:
         drawn["architectures"] = figures.architectures(across, report.method)
