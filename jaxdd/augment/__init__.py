@@ -4,7 +4,7 @@ An `Augment` draws parameters and applies them, so that the same parameters can 
 two batches (siamese use). Each family of operations is one module of this package.
 """
 
-from jaxdd.augment import dc, dsa, frepo
+from jaxdd.augment import dc, dsa, frepo, kip
 from jaxdd.augment.blur import gaussian_blur
 from jaxdd.augment.catalogue import NAMED, named
 from jaxdd.augment.colour import colour_jitter, grayscale, solarize
@@ -33,6 +33,7 @@ _POLICIES = {
     "idc": dsa.idc,
     "dc": dc.dc,
     "frepo": frepo.frepo,
+    "kip": kip.kip,
 }
 _SWITCHES = (
     "crop",

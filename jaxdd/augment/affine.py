@@ -46,7 +46,12 @@ def combine(image: Array, row: Array, column: Array) -> Array:
     return jnp.einsum("nkw,niwc->nikc", column, half, precision=precision)
 
 
-def rotate(image: Array, angle: Array, outside: Outside = "zero") -> Array:
+def rotate(
+    image: Array,
+    angle: Array,
+    outside: Outside = "zero",
+    shift: Array | float = 0.0,
+) -> Array:
     """Rotates about the centre.
 
     The output pixel (r, c), counted from the centre, is the input at
@@ -56,12 +61,13 @@ def rotate(image: Array, angle: Array, outside: Outside = "zero") -> Array:
       image: [n,h,w,c].
       angle: radians [n or 1].
       outside: what lies there.
+      shift: added to r and c first, [n or 1, 2] or 0.
 
     Returns:
       [n,h,w,c].
     """
     _, height, width, _ = image.shape
-    row, column = turned(angle, height, width)
+    row, column = turned(angle, height, width, shift)
     if outside == "edge":
         row, column = jnp.clip(row, 0, height - 1), jnp.clip(column, 0, width - 1)
     else:

@@ -28,6 +28,9 @@ NAMED: dict[str, AugmentSpec] = {
     "frepo_digits": AugmentSpec(
         policy="frepo", strategy="color_crop_rotate_translate_cutout"
     ),
+    # Nguyen et al. 2021, arXiv 2107.13034: real images of KIP.
+    "kip": AugmentSpec(policy="kip"),
+    "kip_digits": AugmentSpec(policy="kip", strategy="rotate_shift"),
     # Zhao et al. 2021, arXiv 2006.05929: MNIST, and students with batch norm.
     "dc_mnist": AugmentSpec(policy="dc", strategy="crop_scale_rotate"),
     "dc_bn": AugmentSpec(policy="dc", strategy="crop_noise"),

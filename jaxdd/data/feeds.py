@@ -3,10 +3,13 @@
 No state, so a run can stop and go on anywhere, and no permutation is ever stored.
 """
 
+from collections.abc import Callable
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 
-from jaxdd import rng, whiten
+from jaxdd import augment, rng, whiten
 from jaxdd.augment.views import apply_view
 from jaxdd.base import (
     Array,
@@ -23,6 +26,7 @@ from jaxdd.base import (
     Segments,
     Uniform,
 )
+from jaxdd.batches import altered
 from jaxdd.records import Views
 
 __all__ = ["draw_segments", "outside_batch", "sample", "segment", "target_epochs"]
@@ -158,7 +162,7 @@ def _sample_per_class(feed: PerClass, corpus: Corpus, key: Key) -> Batch:
 
     numbers = jnp.arange(classes)
     index, valid = jax.vmap(draw)(numbers, corpus.class_index, corpus.class_count)
-    image = _whitened(corpus, index, (), Views())
+    image = _whitened(corpus, index, (), Views(), partial(_altered, feed, key))
     return Batch(
         image=image,
         target=corpus.label[index],
@@ -167,11 +171,28 @@ def _sample_per_class(feed: PerClass, corpus: Corpus, key: Key) -> Batch:
     )
 
 
-def _whitened(corpus: Corpus, index: Array, view: Array | tuple, views: Views) -> Array:
+def _whitened(
+    corpus: Corpus,
+    index: Array,
+    view: Array | tuple,
+    views: Views,
+    alter: Callable[[Array], Array] = lambda unit: unit,
+) -> Array:
     unit = whiten.to_unit(corpus.image[index], corpus.whitening.dtype)
     if not isinstance(view, tuple):
         unit = apply_view(unit, view, views)
-    return whiten.apply(corpus.whitening, unit)
+    return whiten.apply(corpus.whitening, alter(unit))
+
+
+def _altered(feed: PerClass, key: Key, unit: Array) -> Array:
+    """Images [k,n,h,w,c], a share of them augmented."""
+    if augment.is_identity(feed.augment) or not feed.share:
+        return unit
+    key_share, key_augment = jax.random.split(jax.random.fold_in(key, _STREAM))
+    flat = unit.reshape(-1, *unit.shape[2:])
+    changed = altered(feed.augment, key_augment, flat)
+    chosen = jax.random.bernoulli(key_share, feed.share, (len(flat), 1, 1, 1))
+    return jnp.where(chosen, changed, flat).reshape(unit.shape)
 
 
 def _target(

@@ -6,6 +6,7 @@ from jaxdd.decoders.hyper import learned_rate, with_hyper
 from jaxdd.decoders.labels import learned_probabilities
 from jaxdd.decoders.noise import noisy_pixels, started, unit_noise, xavier_uniform
 from jaxdd.decoders.pixels import pixels
+from jaxdd.decoders.transform import transformed
 
 __all__ = [
     "basis",
@@ -16,6 +17,7 @@ __all__ = [
     "pixels",
     "rows_in_budget",
     "started",
+    "transformed",
     "unit_noise",
     "with_hyper",
     "xavier_uniform",

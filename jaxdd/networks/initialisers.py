@@ -13,7 +13,10 @@ from jax.nn import initializers
 
 __all__ = ["Initialiser", "Kind", "initialiser", "stage_initialiser", "weight_dtype"]
 
-Kind = Literal["torch", "uniform", "flax", "xavier"]
+_HE = initializers.variance_scaling(2.0, "fan_in", "normal")
+_BIAS = 0.1  # deviation, as b_std of the kernels of infinitely wide networks
+
+Kind = Literal["torch", "uniform", "flax", "xavier", "he"]
 Draw = Callable[..., jax.Array]
 
 
@@ -29,10 +32,13 @@ def initialiser(kind: Kind, fan_in: int) -> Initialiser:
 
     torch, uniform: kernel and bias uniform with bound 1/sqrt(fan_in) (the Kaiming
     uniform rule with negative slope sqrt(5)). flax: LeCun normal kernels, zero biases.
-    xavier: Glorot normal kernels, zero biases.
+    xavier: Glorot normal kernels, zero biases. he: normal kernels of variance 2/fan_in
+    (He et al., 2015), normal biases of deviation 0.1, as RFAD's networks.
     """
     if kind == "xavier":
         return Initialiser(initializers.glorot_normal(), initializers.zeros)
+    if kind == "he":
+        return Initialiser(_HE, initializers.normal(_BIAS))
     if kind == "flax":
         return Initialiser(initializers.lecun_normal(), initializers.zeros)
     draw = _uniform(fan_in**-0.5)

@@ -4,6 +4,15 @@ from jaxdd.pools.fixed import one_start, trained
 from jaxdd.pools.many import many
 from jaxdd.pools.matched import matched
 from jaxdd.pools.online import online
-from jaxdd.pools.static import fresh, none
+from jaxdd.pools.static import drawn, fresh, none
 
-__all__ = ["fresh", "many", "matched", "none", "one_start", "online", "trained"]
+__all__ = [
+    "drawn",
+    "fresh",
+    "many",
+    "matched",
+    "none",
+    "one_start",
+    "online",
+    "trained",
+]

@@ -1,5 +1,7 @@
 """Pools whose networks never train."""
 
+from collections.abc import Callable
+
 import jax.numpy as jnp
 
 from jaxdd.base import (
@@ -14,11 +16,20 @@ from jaxdd.base import (
     Variables,
 )
 
-__all__ = ["fresh", "none"]
+__all__ = ["drawn", "fresh", "none"]
 
 
 def fresh(network: Network) -> Pool:
     """A newly initialised network at every draw; nothing is kept between steps."""
+    return drawn(network.init)
+
+
+def drawn(make: Callable[[Key], Variables]) -> Pool:
+    """New variables at every draw; nothing is kept between steps.
+
+    Args:
+      make: draws them, of one network or of several stacked.
+    """
 
     def init(key: Key, assets: Assets, synthetic: Synthetic) -> PyTree:
         del key, assets, synthetic
@@ -26,7 +37,7 @@ def fresh(network: Network) -> Pool:
 
     def draw(key: Key, pool: PyTree, assets: Assets) -> tuple[Array, Variables]:
         del pool, assets
-        return jnp.zeros((), jnp.int32), network.init(key)
+        return jnp.zeros((), jnp.int32), make(key)
 
     def update(
         key: Key, pool: PyTree, index: Array, synthetic: Synthetic, batch: Batch

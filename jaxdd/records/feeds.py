@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from jaxdd.records.recipes import Views
+from jaxdd.records.recipes import AugmentSpec, Views
 
 __all__ = ["Feed", "Nothing", "PerClass", "Segments", "Uniform"]
 
@@ -26,10 +26,13 @@ class Uniform:
 class PerClass:
     """`batch` distinct rows of every class, drawn anew at each step.
 
-    Classes with fewer rows are padded; padding has weight 0.
+    Classes with fewer rows are padded; padding has weight 0. `augment` alters each
+    row's [0,1] pixels, before whitening, with probability `share`.
     """
 
     batch: int
+    augment: AugmentSpec = AugmentSpec()
+    share: float = 1.0
 
 
 @dataclass(frozen=True)

@@ -35,10 +35,11 @@ class NetworkSpec:
     """convnet only."""
     activation: Literal["relu", "sigmoid", "leaky_relu", "swish", "softplus"] = "relu"
     """convnet only. leaky_relu has slope 0.01."""
-    initialiser: Literal["torch", "uniform", "flax", "xavier"] = "torch"
+    initialiser: Literal["torch", "uniform", "flax", "xavier", "he"] = "torch"
     """torch: uniform with bound 1/sqrt(fan_in) for kernels and biases, but in ResNets
     torchvision's normal kernels; uniform: that bound everywhere; flax: LeCun normal
-    kernels, zero biases; xavier: Glorot normal kernels, zero biases."""
+    kernels, zero biases; xavier: Glorot normal kernels, zero biases; he: normal kernels
+    of variance 2/fan_in, normal biases of deviation 0.1."""
     batch_momentum: float = 0.9
     """Weight of the old running statistic (Flax convention; 1 - PyTorch's)."""
     conv: Literal["auto", "stock", "cpu", "rows"] = "auto"
@@ -65,6 +66,8 @@ class NetworkSpec:
     has it, biased as Flax."""
     sharpness: float = 60.0
     """softplus only: b in log(1 + exp(b x)) / b."""
+    pad_grey: bool = True
+    """convnet only. 28x28 grey images become a 32x32 map in the first convolution."""
 
 
 @dataclass(frozen=True)
@@ -150,13 +153,14 @@ class OptimiserSpec:
 class AugmentSpec:
     """Random image operations (`jaxdd.augment`); a zero switches an operation off."""
 
-    policy: Literal["chain", "dsa", "fyi", "idc", "dc", "frepo"] = "chain"
+    policy: Literal["chain", "dsa", "fyi", "idc", "dc", "frepo", "kip"] = "chain"
     """chain: the operations switched on below, one after the other. The others are
     families of published methods with operations of their own, named by `strategy`."""
     strategy: str = ""
     """Operations of that family joined by "_"; "" = what it takes for natural images.
     dsa, fyi and idc: color, crop, cutout, flip, scale, rotate; dc: crop, scale, rotate,
-    noise; frepo: color, crop, cutout, flip, rotate, translate."""
+    noise; frepo: color, crop, cutout, flip, rotate, translate; kip: flip, rotate,
+    shift."""
     cutmix: float = 0.0
     """Probability that a batch is mixed by CutMix (beta 1). Of a recipe only."""
     mixup: float = 0.0
