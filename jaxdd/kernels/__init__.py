@@ -1,19 +1,43 @@
 """Kernels of networks, and regression with them."""
 
+from jaxdd.kernels.blocked import blocked
 from jaxdd.kernels.catalogue import linear, named, variables
+from jaxdd.kernels.checks import check_finite
+from jaxdd.kernels.conjugate import conjugate
+from jaxdd.kernels.empirical import empirical_ntk
 from jaxdd.kernels.feature import features
+from jaxdd.kernels.iterative import IterativeInfo, Operator, fit_iterative, operator
 from jaxdd.kernels.kernel import Kernel
+from jaxdd.kernels.memory import Blocks, block_rows, choose_blocks
+from jaxdd.kernels.nystrom import fit_nystrom
+from jaxdd.kernels.random_features import feature_map, random_features
 from jaxdd.kernels.ridge import Ridge, SolveInfo, fit, fit_features, predict
+from jaxdd.kernels.sharded import sharded
 
 __all__ = [
+    "Blocks",
+    "IterativeInfo",
     "Kernel",
+    "Operator",
     "Ridge",
     "SolveInfo",
+    "block_rows",
+    "blocked",
+    "check_finite",
+    "choose_blocks",
+    "conjugate",
+    "empirical_ntk",
+    "feature_map",
     "features",
     "fit",
     "fit_features",
+    "fit_iterative",
+    "fit_nystrom",
     "linear",
     "named",
+    "operator",
     "predict",
+    "random_features",
+    "sharded",
     "variables",
 ]

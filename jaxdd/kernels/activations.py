@@ -114,10 +114,12 @@ def _erf_pair(pair: Pair, scale1: Array, scale2: Array) -> Pair:
     """Kernels of the error function (Williams, NeurIPS 1996, equation 11)."""
     covariance, tangent = pair
     product = scale1 * scale2
-    out = 2 / np.pi * jnp.arcsin(2 * covariance / product)
+    limit = 1 - jnp.finfo(covariance.dtype).eps
+    ratio = jnp.clip(2 * covariance / product, -limit, limit)
+    out = 2 / np.pi * jnp.arcsin(ratio)
     if tangent is None:
         return out, None
-    slope = 4 / np.pi / jnp.sqrt(product**2 - 4 * covariance**2)
+    slope = 4 / np.pi / (product * jnp.sqrt((1 - ratio) * (1 + ratio)))
     return out, slope * tangent
 
 

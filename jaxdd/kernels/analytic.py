@@ -1,43 +1,183 @@
 """NTK and NNGP of infinitely wide networks, by recursion over their layers.
 
-NTK parameterisation (Jacot et al., NeurIPS 2018).
+NTK parameterisation (Jacot et al., NeurIPS 2018); convolutions as in Novak et al., ICLR
+2019, and Arora et al., NeurIPS 2019. Exact: no width, no sampling.
 """
+
+from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from jaxdd.base import Array, InputError
-from jaxdd.kernels.activations import ACTIVATIONS, Pair
+from jaxdd.base import Array
+from jaxdd.kernels import pixel_pairs
+from jaxdd.kernels.activations import ACTIVATIONS, Activation, Pair
+from jaxdd.kernels.architectures import Layer, layers
 from jaxdd.kernels.kernel import Kernel
+from jaxdd.kernels.pixel_pairs import Grid
 from jaxdd.records import KernelSpec
 
 __all__ = ["kernel"]
 
+# Numbers of one array of a block of pairs; what is above a processor's cache is slower.
+_BLOCK = 2**20
+
+Scales = tuple[Array, ...]
+
+
+class _Network(NamedTuple):
+    """Layers, and the constants of those with weights."""
+
+    layers: tuple[Layer, ...]
+    activation: Activation
+    weight: float
+    bias: float
+
 
 def kernel(spec: KernelSpec, image_shape: tuple[int, int, int]) -> Kernel:
-    """The kernel of the infinitely wide network that `spec` describes."""
-    if spec.architecture != "fc":
-        raise InputError(f"architecture {spec.architecture!r} is not there yet")
-    activation = ACTIVATIONS[spec.activation]
-    weight, bias = spec.weight_std**2, spec.bias_std**2
+    """The kernel of the infinitely wide network that `spec` describes.
 
-    def dense(pair: Pair) -> Pair:
-        covariance, tangent = pair
-        assert tangent is not None
-        out = weight * covariance + bias
-        return out, weight * tangent + out
+    Pairs of pixels are kept only where a later pooling layer mixes them. Pairs of
+    images are computed in blocks, and again for the gradient, so that memory is that
+    of a block, of about 2^20 pairs of pixels.
+
+    Args:
+      spec: a valid one of name ntk or nngp.
+      image_shape: (h, w, c).
+
+    Returns:
+      The kernel, from float32 or float64 images to their dtype.
+
+    Raises:
+      InputError: a layer that these images are too small for, or an unknown pooling.
+    """
+    network = _Network(
+        layers(spec),
+        ACTIVATIONS[spec.activation],
+        spec.weight_std**2,
+        spec.bias_std**2,
+    )
+    flat = spec.architecture == "fc"
+    height, width = (1, 1) if flat else image_shape[:2]
+    grids = pixel_pairs.plan(network.layers, height, width, spec.architecture)
+    depth = len(network.layers) - network.layers[::-1].index("activation")
+    own = pixel_pairs.plan(network.layers[:depth], height, width, spec.architecture)
+    tangent = spec.name == "ntk"
+    scales = lambda x: _scales(network, own, x)
+    cross = lambda *sides: _cross(network, grids, tangent, *sides)
+    largest = max(grid.size for grid in grids)
 
     def evaluate(x1: Array, x2: Array, variables: tuple = ()) -> Array:
-        flat = [x.reshape(len(x), -1) for x in (x1, x2)]
-        width = flat[0].shape[1]
-        product = jnp.matmul(*(flat[0], flat[1].T), precision=jax.lax.Precision.HIGHEST)
-        sides = [weight * jnp.mean(x * x, 1) + bias for x in flat]
-        first = weight * product / width + bias
-        pair: Pair = first, first
-        for _ in range(spec.depth):
-            left, right = (activation.scale(side) for side in sides)
-            pair = dense(activation.pair(pair, left[:, None], right[None]))
-            sides = [weight * activation.variance(side) + bias for side in sides]
-        return pair[spec.name == "ntk"]  # pyright: ignore[reportReturnType]
+        del variables
+        sides = []
+        for x in (x1, x2):
+            x = x.reshape(len(x), height, width, -1)
+            x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
+            sides.append((x, scales(x)))
+        return _in_blocks(cross, *sides, largest)
 
     return evaluate
+
+
+def _cross(
+    network: _Network, grids: list[Grid], tangent: bool, left: tuple, right: tuple
+) -> Array:
+    """The kernel [n,m] of images and their scales."""
+    (x1, scales1), (x2, scales2) = left, right
+    x1, x2 = (jnp.moveaxis(x, 0, 2) for x in (x1, x2))
+    pair: Pair = pixel_pairs.products(x1, x2, grids[0]), None
+    waiting = list(zip(scales1, scales2, strict=True))
+    for layer, before, after in zip(network.layers, grids, grids[1:]):
+        if layer == "activation":
+            scale1, scale2 = (jnp.moveaxis(s, 0, 2) for s in waiting.pop(0))
+            scale2 = pixel_pairs.windows(scale2, before)[:, :, None]
+            scale1 = scale1[:, :, :, None, None, None]
+            pair = network.activation.pair(pair, scale1, scale2)
+        else:
+            pair = _linear(network, layer, pair, before, after, tangent)
+    covariance, slope = pair
+    return (covariance if slope is None else slope)[0, 0, :, :, 0, 0]
+
+
+def _linear(
+    network: _Network,
+    layer: Layer,
+    pair: Pair,
+    before: Grid,
+    after: Grid,
+    tangent: bool,
+) -> Pair:
+    """A layer without activation; dense and conv have weights and biases."""
+    apply: dict[Layer, Callable[[Array], Array]] = {
+        "pool": lambda value: pixel_pairs.average(value, before, after),
+        "conv": lambda value: pixel_pairs.box(value, before),
+        "dense": pixel_pairs.mean,
+        "global": pixel_pairs.mean,
+    }
+    covariance, slope = (None if v is None else apply[layer](v) for v in pair)
+    assert covariance is not None
+    if layer in ("pool", "global"):
+        return covariance, slope
+    covariance = network.weight * covariance + network.bias
+    if not tangent:
+        return covariance, None
+    return (
+        covariance,
+        covariance if slope is None else network.weight * slope + covariance,
+    )
+
+
+def _scales(network: _Network, grids: list[Grid], x: Array) -> Scales:
+    """What each activation needs of the images' own variances, each [n,h,w].
+
+    The recursion for pairs of an image with itself, with fewer pairs of pixels: the
+    variances of a layer depend on those that earlier poolings mix into them.
+    """
+    x = jnp.moveaxis(x, 0, 2)
+    value = pixel_pairs.products_of_same(x, grids[0])
+    scales = []
+    for layer, before, after in zip(network.layers, grids, grids[1:]):
+        if layer != "activation":
+            value, _ = _linear(network, layer, (value, None), before, after, False)
+            continue
+        variance = pixel_pairs.centre(value, before)
+        scale = network.activation.scale(variance)
+        scales.append(jnp.moveaxis(scale, 2, 0))
+        if before.rows.count == before.columns.count == 1:
+            value = network.activation.variance(value)
+            continue
+        second = pixel_pairs.windows(scale, before)[:, :, :, None]
+        first = scale[:, :, :, None, None, None]
+        value, _ = network.activation.pair((value, None), first, second)
+    return tuple(scales)
+
+
+def _in_blocks(
+    function: Callable[[tuple, tuple], Array], left: tuple, right: tuple, size: int
+) -> Array:
+    """`function(left, right)` [n,m] of leading axes n and m, a block at a time."""
+    (rows, columns), pairs = (len(x) for x, _ in (left, right)), max(1, _BLOCK // size)
+    if rows * columns <= pairs:
+        return function(left, right)
+    width = -(-columns // -(-columns // min(columns, pairs)))
+    height = max(1, min(rows, pairs // width))
+    left, right = _blocks(left, height), _blocks(right, width)
+    # The loops already keep the second computation apart from the first.
+    body = jax.checkpoint(function, prevent_cse=False)
+    line = lambda one: jax.lax.map(lambda other: body(one, other), right)
+    out = jax.lax.map(line, left)
+    return out.transpose(0, 2, 1, 3).reshape(-1, out.shape[1] * out.shape[3])[
+        :rows, :columns
+    ]
+
+
+def _blocks(tree: tuple, length: int) -> tuple:
+    """Leaves [n,...] as [blocks,length,...]; the last row stands in for missing ones."""
+
+    def split(leaf: Array) -> Array:
+        missing = -len(leaf) % length
+        leaf = jnp.pad(leaf, [(0, missing)] + [(0, 0)] * (leaf.ndim - 1), mode="edge")
+        return leaf.reshape(-1, length, *leaf.shape[1:])
+
+    return jax.tree.map(split, tree)

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxdd import names
 from jaxdd.base import Array, InputError, Key, Variables
 from jaxdd.kernels import analytic
+from jaxdd.kernels.finite import FINITE, finite_kernel, finite_variables
 from jaxdd.kernels.kernel import Kernel
 from jaxdd.records import KernelSpec
 
@@ -44,6 +45,8 @@ def _named(spec: KernelSpec, image_shape: ImageShape) -> Kernel:
     """`named` once its arguments are checked."""
     if spec.name == "linear":
         return linear
+    if spec.name in FINITE:
+        return finite_kernel(spec, image_shape)
     return analytic.kernel(spec, image_shape)
 
 
@@ -60,6 +63,9 @@ def variables(
     Returns:
       Variables of one network, or of all members with a leading axis.
     """
+    if spec.name in FINITE:
+        _check(spec)
+        return finite_variables(spec, key, image_shape)
     return ()
 
 
