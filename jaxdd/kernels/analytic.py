@@ -5,6 +5,7 @@ NTK parameterisation (Jacot et al., NeurIPS 2018); convolutions as in Novak et a
 """
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import NamedTuple
 
 import jax
@@ -88,7 +89,7 @@ def _cross(
     x1, x2 = (jnp.moveaxis(x, 0, 2) for x in (x1, x2))
     pair: Pair = pixel_pairs.products(x1, x2, grids[0]), None
     waiting = list(zip(scales1, scales2, strict=True))
-    for layer, before, after in zip(network.layers, grids, grids[1:]):
+    for layer, (before, after) in zip(network.layers, pairwise(grids), strict=True):
         if layer == "activation":
             scale1, scale2 = (jnp.moveaxis(s, 0, 2) for s in waiting.pop(0))
             scale2 = pixel_pairs.windows(scale2, before)[:, :, None]
@@ -122,10 +123,8 @@ def _linear(
     covariance = network.weight * covariance + network.bias
     if not tangent:
         return covariance, None
-    return (
-        covariance,
-        covariance if slope is None else network.weight * slope + covariance,
-    )
+    first = slope is None
+    return covariance, covariance if first else network.weight * slope + covariance
 
 
 def _scales(network: _Network, grids: list[Grid], x: Array) -> Scales:
@@ -137,7 +136,7 @@ def _scales(network: _Network, grids: list[Grid], x: Array) -> Scales:
     x = jnp.moveaxis(x, 0, 2)
     value = pixel_pairs.products_of_same(x, grids[0])
     scales = []
-    for layer, before, after in zip(network.layers, grids, grids[1:]):
+    for layer, (before, after) in zip(network.layers, pairwise(grids), strict=True):
         if layer != "activation":
             value, _ = _linear(network, layer, (value, None), before, after, False)
             continue
@@ -173,7 +172,7 @@ def _in_blocks(
 
 
 def _blocks(tree: tuple, length: int) -> tuple:
-    """Leaves [n,...] as [blocks,length,...]; the last row stands in for missing ones."""
+    """Leaves [n,...] as [blocks,length,...], filled up with the last row."""
 
     def split(leaf: Array) -> Array:
         missing = -len(leaf) % length

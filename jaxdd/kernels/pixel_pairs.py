@@ -76,8 +76,8 @@ def plan(layers: tuple[Layer, ...], height: int, width: int, name: str) -> list[
     sides = _sides(layers, height, width, name)
     grids = [Grid(*(Axis(side) for side in sides[-1]))]
     for layer, now in zip(layers[::-1], sides[-2::-1], strict=True):
-        axes = (_before(layer, axis, side) for axis, side in zip(grids[-1], now))
-        grids.append(Grid(*axes))
+        given = zip(grids[-1], now, strict=True)
+        grids.append(Grid(*(_before(layer, axis, side) for axis, side in given)))
     return grids[::-1]
 
 
@@ -112,7 +112,7 @@ def _before(layer: Layer, after: Axis, side: int) -> Axis:
 
 def windows(field: Array, grid: Grid) -> Array:
     """What stands at the second pixel of each pair: [h,w,...] to [h,w,...,i,j]."""
-    for axis, place in zip(grid, (0, 1)):
+    for place, axis in enumerate(grid):
         if axis.count > 1:
             field = jnp.moveaxis(field, place, 0)
             # Rows that are one longer than what they repeat begin one further each.
@@ -149,7 +149,7 @@ def centre(pairs: Array, grid: Grid) -> Array:
 
 def box(pairs: Array, grid: Grid) -> Array:
     """Means over 3x3 moves of both pixels, [h,w,n,m,i,j]; 0 beyond either image."""
-    for axis, place in zip(grid, (0, 1)):
+    for place, axis in enumerate(grid):
         pairs = _moved(pairs, axis, place)
     return pairs / 9
 
