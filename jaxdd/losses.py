@@ -3,6 +3,8 @@
 All of them compute in at least float32, whatever the precision of the networks.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -12,7 +14,9 @@ from jaxdd.base import Array
 __all__ = [
     "barlow_twins",
     "byol",
+    "centred_one_hot",
     "cross_entropy",
+    "half_squared_error",
     "kl",
     "mean_squared_error",
     "nt_xent",
@@ -55,6 +59,32 @@ def mean_squared_error(
     """
     error = _wide(prediction) - _wide(target)
     return weighted_mean(jnp.mean(error**2, axis=-1), weight)
+
+
+def half_squared_error(
+    prediction: Array, target: Array, weight: Array | None = None
+) -> Array:
+    """Half of the squared difference, summed over outputs and averaged over rows.
+
+    k / 2 times `mean_squared_error` [n,k], as FRePo's losses are.
+
+    Returns:
+      Scalar.
+    """
+    error = _wide(prediction) - _wide(target)
+    return weighted_mean(jnp.sum(error**2, axis=-1) / 2, weight)
+
+
+def centred_one_hot(label: Array, classes: int, dtype: Any = float) -> Array:
+    """e_y - 1/k, the targets of kernel regression on classes.
+
+    Args:
+      label: int [n]. classes: k. dtype: of the result.
+
+    Returns:
+      [n,k].
+    """
+    return jax.nn.one_hot(label, classes, dtype=dtype) - 1 / classes
 
 
 def cross_entropy(logits: Array, target: Array, weight: Array | None = None) -> Array:

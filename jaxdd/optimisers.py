@@ -293,13 +293,15 @@ def _core(
         return [optax.adam(rate, spec.b1, spec.b2)]
     if spec.name == "adamw":
         return [optax.adamw(rate, spec.b1, spec.b2, weight_decay=decay)]
+    if spec.name == "adabelief":
+        return [optax.adabelief(rate, spec.b1, spec.b2)]
     return [optax.lamb(rate, spec.b1, spec.b2, weight_decay=decay)]
 
 
 def _check(spec: OptimiserSpec, num_steps: int) -> None:
     """Refuses values without meaning, naming the field."""
     names = {
-        "name": ("sgd", "adam", "adamw", "lars", "lamb"),
+        "name": ("sgd", "adam", "adamw", "lars", "lamb", "adabelief"),
         "schedule": ("constant", "linear", "cosine", "step"),
     }
     for field, allowed in names.items():
@@ -319,9 +321,9 @@ def _check(spec: OptimiserSpec, num_steps: int) -> None:
             )
     if any(not (math.isfinite(rate) and rate >= 0) for rate in spec.rates):
         raise InputError(f"optimiser.rates={spec.rates}: each must be finite and >= 0")
-    if spec.name == "adam" and spec.weight_decay:
+    if spec.name in ("adam", "adabelief") and spec.weight_decay:
         raise InputError(
-            f"optimiser.weight_decay={spec.weight_decay}: adam has none; "
+            f"optimiser.weight_decay={spec.weight_decay}: {spec.name} has none; "
             "use adamw, or set it to 0"
         )
     shares = (spec.warmup_share, *spec.boundaries)

@@ -158,8 +158,8 @@ def supervised(kind: str, temperature: float = 1.0) -> Loss:
     """The loss of one augmented view against its target, batch norm in training mode.
 
     Args:
-      kind: cross_entropy (targets int [n] or float [n,k]), mse (float [n,d]),
-        soft_cross_entropy or kl (logits, float [n,k]).
+      kind: cross_entropy (targets int [n] or float [n,k]), mse or half_squared_error
+        (float [n,d]), soft_cross_entropy or kl (logits, float [n,k]).
       temperature: of the last two.
 
     Returns:
@@ -170,6 +170,7 @@ def supervised(kind: str, temperature: float = 1.0) -> Loss:
     """
     softened = {"soft_cross_entropy": losses.soft_cross_entropy, "kl": losses.kl}
     table = {"cross_entropy": losses.cross_entropy, "mse": losses.mean_squared_error}
+    table["half_squared_error"] = losses.half_squared_error
     table |= {n: partial(f, temperature=temperature) for n, f in softened.items()}
     if kind not in table:
         raise InputError(f"recipe.loss={kind!r}: choose one of {', '.join(table)}")

@@ -194,6 +194,20 @@ def test_mean_squared_error_averages_over_both_axes():
     assert float(only_first) == pytest.approx(5 / 3)
 
 
+def test_half_squared_error_sums_over_outputs():
+    prediction, target = jnp.arange(6.0).reshape(2, 3), jnp.ones((2, 3))
+    value = losses.half_squared_error(prediction, target)
+    np.testing.assert_allclose(value, (1 + 0 + 1 + 4 + 9 + 16) / 4)
+    alone = losses.half_squared_error(prediction, target, jnp.array([1.0, 0.0]))
+    np.testing.assert_allclose(alone, 1.0)
+
+
+def test_centred_one_hot_sums_to_zero():
+    rows = losses.centred_one_hot(jnp.array([2, 0]), 4)
+    np.testing.assert_allclose(rows[0], [-0.25, -0.25, 0.75, -0.25])
+    np.testing.assert_allclose(rows.sum(1), 0, atol=1e-7)
+
+
 def test_cross_entropy_of_classes_and_of_probabilities():
     logits = jnp.asarray([[2.0, 0.0, -1.0], [0.0, 0.0, 0.0]])
     label = jnp.asarray([0, 2])

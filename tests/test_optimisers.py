@@ -157,7 +157,7 @@ def test_clip_shrinks_each_leaf_by_its_own_norm(x64):
     np.testing.assert_allclose(PARAMS["bias"] - after["bias"], gradient["bias"])
 
 
-@pytest.mark.parametrize("name", ["sgd", "adam", "adamw", "lars", "lamb"])
+@pytest.mark.parametrize("name", ["sgd", "adam", "adamw", "lars", "lamb", "adabelief"])
 def test_every_optimiser_descends_under_jit_and_vmap(name):
     spec = OptimiserSpec(name, 0.05, 0.5, schedule="linear", final=0.1, warmup=2)
     optimiser = optimisers.build(spec, 30)
@@ -186,6 +186,7 @@ def test_every_optimiser_descends_under_jit_and_vmap(name):
         ({"learning_rate": -1.0}, "optimiser.learning_rate"),
         ({"learning_rate": math.nan}, "optimiser.learning_rate"),
         ({"name": "adam", "weight_decay": 0.1}, "adamw"),
+        ({"name": "adabelief", "weight_decay": 0.1}, "adabelief has none"),
         ({"warmup": 10}, "optimiser.warmup"),
         ({"warmup_start": -1e-5}, "optimiser.warmup_start"),
         ({"trust": math.inf}, "optimiser.trust"),

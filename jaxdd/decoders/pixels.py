@@ -1,7 +1,7 @@
 """The plainest parameterisation: every pixel is a free parameter."""
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -28,6 +28,7 @@ from jaxdd.decoders.initial import (
     first_images,
     soft_labels,
 )
+from jaxdd.losses import centred_one_hot
 from jaxdd.names import nearest
 from jaxdd.records import Views
 
@@ -44,7 +45,8 @@ def pixels(
     represent: Represent | None = None,
     views: Views = Views(),
     judge: Judge | None = None,
-    labels: Literal["hard", "average", "first"] = "hard",
+    labels: Literal["hard", "average", "first", "centred", "centred_fixed"] = "hard",
+    label_scale: float = 1.0,
 ) -> Decoder:
     """Images [m,h,w,c] as parameters, with fixed labels or learned target vectors.
 
@@ -58,8 +60,10 @@ def pixels(
         image; without it they are the class labels, in class-major order.
       views: the views that the teacher's table enumerates.
       judge: applies an expert, for `init` and `labels` that ask `assets["experts"]`.
-      labels: `hard`, or learned logits, started at those of experts on the un-augmented
-        image, see `initial.soft_labels`.
+      labels: `hard`; `average` or `first`, learned logits, started at those of experts
+        on the un-augmented image, see `initial.soft_labels`; `centred`, learned rows
+        [m,k] started at `label_scale` (e_y - 1/k), which `centred_fixed` keeps.
+      label_scale: of the last two.
 
     Returns:
       A decoder with parameters `{"image": [m,h,w,c]}` and, with learned targets,
@@ -70,7 +74,7 @@ def pixels(
         start, or one that needs what is not there.
     """
     ipc = task.ipc or 0
-    learned = represent is not None or labels != "hard"
+    learned = represent is not None or labels not in ("hard", "centred_fixed")
     _check(init, represent is not None, judge is not None)
     if represent is None and not ipc:
         raise InputError(
@@ -79,6 +83,10 @@ def pixels(
         )
 
     classes = np.repeat(np.arange(task.num_classes, dtype=np.int32), ipc)
+    centred = labels in ("centred", "centred_fixed")
+
+    def rows_of_classes(dtype: Any) -> Array:
+        return label_scale * centred_one_hot(classes, task.num_classes, dtype)
 
     def init_params(key: Key, corpus: Corpus, assets: Assets) -> PyTree:
         rows_of = None if represent is not None else task.ipc
@@ -90,10 +98,16 @@ def pixels(
             assert rows is not None
             teacher: TeacherAsset = assets["teacher"]
             params["target"] = _targets(teacher, represent, rows, white, views)
-        if labels != "hard":
+        if labels == "centred":
+            params["target"] = rows_of_classes(white.dtype)
+        elif learned and represent is None:
             assert judge is not None
             params["target"] = soft_labels(
-                judge, assets["experts"], white, jnp.asarray(classes), labels
+                judge,
+                assets["experts"],
+                white,
+                jnp.asarray(classes),
+                "average" if labels == "average" else "first",
             )
         return params
 
@@ -101,8 +115,11 @@ def pixels(
         params: PyTree, assets: Assets, key: Key, rows: Array | None = None
     ) -> Synthetic:
         del assets, key
-        target = params["target"] if learned else jnp.asarray(classes)
         image = params["image"]
+        if learned:
+            target = params["target"]
+        else:
+            target = rows_of_classes(image.dtype) if centred else jnp.asarray(classes)
         whole = Synthetic(image, target, jnp.ones(image.shape[0], image.dtype))
         return whole if rows is None else tree.take(whole, rows)
 

@@ -28,7 +28,10 @@ __all__ = [
 
 NAMES = tuple(FAMILIES)
 _DTYPES = ("float32", "bfloat16")
-_CHOICES = ("norm", "pooling", "activation", "initialiser", "conv", "stem")
+_CHOICES = (
+    *("norm", "pooling", "activation", "initialiser", "conv", "stem"),
+    *("norm_place", "running_variance"),
+)
 
 
 def build(

@@ -1,6 +1,6 @@
 """The field's ConvNet: blocks of convolution, norm, activation and 2x2 pooling."""
 
-from typing import Any
+from typing import Any, Literal
 
 import flax.linen as nn
 
@@ -28,6 +28,8 @@ class ConvNet(nn.Module):
     Gidaris and Komodakis (2018) as used since "Dataset Condensation" (Zhao et al.,
     2021); with batch normalisation and widths 128-256-512 it is the network of KRR-ST.
     Taps are the maps after each activation, before pooling, in the body's precision.
+    FRePo's network normalises before each convolution but the first
+    (`norm_place="before"`).
     """
 
     width: tuple[int, ...] = (128, 128, 128)
@@ -39,13 +41,18 @@ class ConvNet(nn.Module):
     momentum: float = 0.9
     conv: ConvKind = "stock"
     dtype: Any = None
+    norm_place: Literal["after", "before"] = "after"
+    biased: bool = False
+    sharpness: float = 1.0
 
     @nn.compact
     def __call__(self, image: Array, train: bool = False) -> Output:
-        taps = []
+        taps, before = [], self.norm_place == "before"
         _, height, width, channels = image.shape
         padding = first_padding((height, width, channels))
         for index, features in enumerate(self.width):
+            if before and index:
+                image = self._normalise(image, index, train)
             image = convolution(
                 image,
                 features,
@@ -55,10 +62,19 @@ class ConvNet(nn.Module):
                 conv=self.conv,
                 dtype=self.dtype,
             )
-            image = norm_layers.normalise(
-                image, self.norm, f"norm_{index}", train=train, momentum=self.momentum
-            )
-            image = activate(image, self.activation)
+            if not before:
+                image = self._normalise(image, index, train)
+            image = activate(image, self.activation, self.sharpness)
             taps.append(image)
             image = pooling_layers.pool(image, self.pooling, self.conv)
         return finish(image, self.outputs, self.initialiser, tuple(taps))
+
+    def _normalise(self, image: Array, index: int, train: bool) -> Array:
+        return norm_layers.normalise(
+            image,
+            self.norm,
+            f"norm_{index}",
+            train=train,
+            momentum=self.momentum,
+            biased=self.biased,
+        )

@@ -4,6 +4,7 @@ Each refuses, by an InputError that names the setting, what its module cannot be
 small images, widths that do not fit.
 """
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -48,8 +49,13 @@ def _convnet(spec: NetworkSpec, image_shape: Shape, common: Common) -> Made:
             f"network.width: {odd[0]} channels do not split into the {norm.GROUPS} "
             "groups of network.norm 'group'; give a multiple"
         )
+    if not 0 < spec.sharpness < math.inf:
+        raise InputError(f"network.sharpness: {spec.sharpness}; give a positive number")
     options = {"pooling": spec.pooling, "activation": spec.activation}
+    options |= {"norm_place": spec.norm_place, "sharpness": spec.sharpness}
+    options |= {"biased": spec.running_variance == "biased"}
     name = ["convnet", *map(str, width), spec.norm]
+    name += [] if spec.norm_place == "after" or spec.norm == "none" else ["before"]
     name += [] if spec.activation == "relu" else [spec.activation]
     name += [] if spec.pooling == "avg" else [f"{spec.pooling}pool"]
     return ConvNet(width, **options, **_maps(spec), **common), "-".join(name)

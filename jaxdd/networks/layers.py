@@ -18,11 +18,16 @@ from jaxdd.networks.initialisers import (
 
 __all__ = ["Activation", "activate", "convolution", "dense", "finish"]
 
-Activation = Literal["relu", "sigmoid", "leaky_relu", "swish"]
+Activation = Literal["relu", "sigmoid", "leaky_relu", "swish", "softplus"]
 
 
-def activate(image: Array, kind: Activation) -> Array:
-    """The named activation, element by element; leaky_relu has slope 0.01."""
+def activate(image: Array, kind: Activation, sharpness: float = 1.0) -> Array:
+    """The named activation, element by element; leaky_relu has slope 0.01.
+
+    softplus is log(1 + exp(b x)) / b with b = `sharpness`.
+    """
+    if kind == "softplus":
+        return nn.softplus(image * sharpness) / sharpness
     return getattr(nn, kind)(image)
 
 

@@ -56,11 +56,13 @@ class BatchNorm(nn.Module):
     """Batch normalisation of [n,h,w,c]; running statistics as PyTorch keeps them.
 
     `momentum` is the weight of the old statistic (1 - PyTorch's). The batch is
-    normalised with the biased variance, the running variance is unbiased.
+    normalised with the biased variance, the running variance is unbiased, or `biased`
+    as Flax has it.
     """
 
     momentum: float = 0.9
     scale_init: Any = nn.initializers.ones
+    biased: bool = False
 
     @nn.compact
     def __call__(self, image: Array, train: bool = False) -> Array:
@@ -77,8 +79,9 @@ class BatchNorm(nn.Module):
         mean, variance = _moments(image, (0, 1, 2))
         if not self.is_initializing():
             count = image.size // image.shape[-1]
+            factor = 1.0 if self.biased else count / max(count - 1, 1)
             self._update(running_mean, mean)
-            self._update(running_variance, variance * (count / max(count - 1, 1)))
+            self._update(running_variance, variance * factor)
         return _transform(image, mean, variance, scale, bias)
 
     def _update(self, running: nn.Variable, batch: Array) -> None:
@@ -96,12 +99,16 @@ def normalise(
     train: bool,
     momentum: float,
     scale_init: Any = nn.initializers.ones,
+    biased: bool = False,
 ) -> Array:
-    """Applies the named normalisation as a submodule `name` of the calling module."""
+    """Applies the named normalisation as a submodule `name` of the calling module.
+
+    `biased` is that of `BatchNorm`.
+    """
     if kind == "none":
         return image
     if kind == "batch":
-        return BatchNorm(momentum, scale_init, name=name)(image, train)
+        return BatchNorm(momentum, scale_init, biased, name=name)(image, train)
     return SampleNorm(kind, scale_init, name=name)(image)
 
 

@@ -19,6 +19,7 @@ from jaxdd.base import (
     Synthetic,
     Variables,
 )
+from jaxdd.rng import permuted
 from jaxdd.training import fit_step, supervised
 
 __all__ = ["OnlinePool", "online"]
@@ -39,30 +40,38 @@ def online(
     size: int,
     max_age: int,
     optimiser: optax.GradientTransformation,
-    loss: Literal["mse", "cross_entropy"] = "mse",
+    loss: Literal["mse", "cross_entropy", "half_squared_error"] = "mse",
     reset: Literal["paper", "as_released"] = "paper",
+    ages: tuple[int, ...] | None = None,
+    batch: int | None = None,
 ) -> Pool:
     """The online pool of FRePo and KRR-ST.
 
     A drawn network takes one full-batch training step on the new set (batch norm in
     training mode); once it has taken `max_age` of them, the next visit replaces it by
     a fresh one. Before step 0 each network is aged to its own goal, uniform in
-    1..max_age-1 (`warm`). Memory: P copies of variables and optimiser state, plus the
-    activations of one full batch.
+    1..max_age-1 (`warm`), unless `ages` are given. Memory: P copies of variables and
+    optimiser state, plus the activations of one full batch.
 
     Args:
       network: the architecture.
       size: P.
       max_age: inner steps in a network's life; 0 gives a fresh network at every visit.
       optimiser: of the inner steps.
-      loss: of the inner steps, `mse` a mean over both axes.
+      loss: of the inner steps, `mse` a mean over both axes, `half_squared_error` half
+        a sum over the outputs.
+      ages: what the networks count as their ages at the start, untrained as they are
+        (FRePo); then there is no warming.
+      batch: rows of the set in an inner step, drawn without replacement where there
+        are more; None = all.
       reset: `paper` restarts the age of a replaced network at 0; `as_released` leaves
         it at `max_age`, as KRR-ST's code does, so that the pool ends untrained.
 
     Raises:
-      InputError: size below 1, negative max_age or an unknown reset.
+      InputError: size or batch below 1, negative max_age, an unknown reset, or not an
+        age for each network.
     """
-    _check(size, max_age, reset)
+    _check(size, max_age, reset, ages, batch)
     fit = fit_step(network, optimiser, supervised(loss))
 
     def fresh(key: Key) -> tuple[Variables, PyTree]:
@@ -73,6 +82,11 @@ def online(
         variables: Variables, opt: PyTree, synthetic: Synthetic, key: Key
     ) -> tuple[Variables, PyTree]:
         images, targets = synthetic.image, synthetic.target
+        rows = images.shape[0]
+        if batch is not None and batch < rows:
+            key, key_rows = jax.random.split(key)
+            chosen = permuted(key_rows, jnp.arange(batch), rows)
+            images, targets = images[chosen], targets[chosen]
         variables, opt, _ = fit(variables, opt, images, targets, key)
         return variables, opt
 
@@ -82,6 +96,9 @@ def online(
         variables, opt = jax.jit(lambda keys: jax.lax.map(fresh, keys))(
             jax.random.split(key_networks, size)
         )
+        if ages is not None:
+            age, same = (jnp.asarray(ages, jnp.int32) for _ in range(2))
+            return OnlinePool(variables, opt, age, same)
         goal = jax.random.randint(key_goal, (size,), 1, max(max_age, 2))
         goal = jnp.minimum(goal, max(max_age - 1, 0)).astype(jnp.int32)
         return OnlinePool(variables, opt, jnp.zeros(size, jnp.int32), goal)
@@ -92,9 +109,9 @@ def online(
         return index, tree.take(pool.variables, index)
 
     def update(
-        key: Key, pool: OnlinePool, index: Array, synthetic: Synthetic, batch: Batch
+        key: Key, pool: OnlinePool, index: Array, synthetic: Synthetic, given: Batch
     ) -> OnlinePool:
-        del batch
+        del given
         variables, opt, age = tree.take((pool.variables, pool.opt, pool.age), index)
         variables, opt, age = jax.lax.cond(
             age >= max_age,
@@ -118,14 +135,26 @@ def online(
 
         return jax.lax.map(one, pool)
 
+    if ages is not None:
+        return Pool(init, draw, update)
     return Pool(init, draw, update, warm, max(max_age - 1, 0))
 
 
-def _check(size: int, max_age: int, reset: str) -> None:
+def _check(
+    size: int,
+    max_age: int,
+    reset: str,
+    ages: tuple[int, ...] | None,
+    batch: int | None,
+) -> None:
     if size < 1 or max_age < 0:
         raise InputError(
             f"pool={size}, max_age={max_age}: the pool needs at least one network "
             "and a non-negative age"
         )
+    if batch is not None and batch < 1:
+        raise InputError(f"the pool's batch is {batch}; it must be at least 1")
+    if ages is not None and (len(ages) != size or min(ages) < 0):
+        raise InputError(f"ages={ages}: give {size} ages, each at least 0")
     if reset not in ("paper", "as_released"):
         raise InputError(f"pool_reset={reset!r}: choose 'paper' or 'as_released'")

@@ -33,6 +33,7 @@ PUBLISHED = (
     "dc",
     "dm",
     "dsa",
+    "frepo",
     "ftd",
     "kmeans",
     "krr_ssl",

@@ -83,3 +83,16 @@ def test_labels_need_images_per_class() -> None:
 def test_more_than_a_class_has_is_refused(key: jax.Array) -> None:
     with pytest.raises(InputError, match="ipc=13"):
         pixels(task(ipc=13, size=52)).init(key, toy_corpus(), {})
+
+
+@pytest.mark.parametrize("kind", ["centred", "centred_fixed"])
+def test_centred_labels(kind: str, key: jax.Array) -> None:
+    decoder = pixels(task(), labels=kind, label_scale=0.5)
+    params = decoder.init(key, toy_corpus(), {})
+    assert set(params) == ({"image", "target"} if kind == "centred" else {"image"})
+    whole = decoder.decode(params, {}, key)
+    expected = 0.5 * (np.repeat(np.eye(4), 2, 0) - 0.25)
+    np.testing.assert_allclose(whole.target, expected, rtol=1e-6)
+    learned = {"image": params["image"], "target": -whole.target}
+    moved = decoder.decode(learned, {}, key).target
+    assert bool((moved == whole.target).all()) == (kind == "centred_fixed")

@@ -120,6 +120,50 @@ def test_zero_age_gives_a_fresh_network_at_every_visit(key, synthetic) -> None:
     assert visit(pool, state, synthetic, key, 3) == [0, 0, 0]
 
 
+def test_given_ages_need_no_training(key: jax.Array, synthetic) -> None:
+    """FRePo's pool: untrained networks that count as older than they are."""
+    optimiser = optax.sgd(0.1)
+    pool = online(
+        linear_network(), size=3, max_age=5, optimiser=optimiser, ages=(0, 2, 4)
+    )
+    assert (pool.warm, pool.warm_steps) == (None, 0)
+    state = pool.init(key, {}, synthetic)
+    np.testing.assert_array_equal(state.age, [0, 2, 4])
+    np.testing.assert_array_equal(state.variables.stats["n"], 0)
+    assert visit(pool, state, synthetic, key, 4, index=2) == [5, 0, 1, 2]
+
+
+def test_a_batch_of_rows_is_drawn_without_replacement(key, synthetic) -> None:
+    """Two of three rows: the network learns only from those two."""
+
+    def moved(batch: int, number: int) -> np.ndarray:
+        pool = online(
+            linear_network(),
+            size=1,
+            max_age=9,
+            optimiser=optax.sgd(0.1),
+            loss="half_squared_error",
+            batch=batch,
+        )
+        state = pool.init(key, {}, synthetic)
+        draw = jax.random.fold_in(key, number)
+        after = pool.update(draw, state, jnp.int32(0), synthetic, None)
+        change = state.variables.params["w"][0] - after.variables.params["w"][0]
+        return np.asarray(change) / 0.1
+
+    x = np.asarray(synthetic.image).reshape(3, 4)
+    w = np.asarray(make(size=1).init(key, {}, synthetic).variables.params["w"][0])
+    slope = lambda rows: x[rows].T @ (x[rows] @ w - 1) / len(rows)
+    pairs = [slope([0, 1]), slope([0, 2]), slope([1, 2])]
+    seen = set()
+    for number in range(8):
+        errors = [np.abs(moved(2, number) - pair).max() for pair in pairs]
+        seen.add(int(np.argmin(errors)))
+        assert min(errors) < 1e-4
+    assert len(seen) > 1
+    np.testing.assert_allclose(moved(3, 0), slope([0, 1, 2]), rtol=1e-3, atol=1e-5)
+
+
 def test_every_network_is_drawn(key: jax.Array, synthetic) -> None:
     pool = make()
     state = pool.init(key, {}, synthetic)
@@ -129,7 +173,18 @@ def test_every_network_is_drawn(key: jax.Array, synthetic) -> None:
     assert drawn == {0, 1, 2, 3}
 
 
-@pytest.mark.parametrize("bad", [{"size": 0}, {"max_age": -1}, {"reset": "never"}])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"size": 0},
+        {"max_age": -1},
+        {"reset": "never"},
+        {"batch": 0},
+        {"ages": (1, 2)},
+        {"ages": (0, 0, -1)},
+    ],
+)
 def test_bad_settings_are_refused(bad: dict) -> None:
+    given = {"size": 3, "max_age": 3, "optimiser": optax.sgd(0.1)} | bad
     with pytest.raises(InputError):
-        make(**bad)
+        online(linear_network(), **given)
