@@ -63,9 +63,10 @@ def kernel(spec: KernelSpec, image_shape: tuple[int, int, int]) -> Kernel:
     height, width = (1, 1) if flat else image_shape[:2]
     grids = pixel_pairs.plan(network.layers, height, width, spec.architecture)
     depth = len(network.layers) - network.layers[::-1].index("activation")
-    own = pixel_pairs.plan(network.layers[:depth], height, width, spec.architecture)
+    inner = network._replace(layers=network.layers[:depth])
+    own = pixel_pairs.plan(inner.layers, height, width, spec.architecture)
     tangent = spec.name == "ntk"
-    scales = lambda x: _scales(network, own, x)
+    scales = lambda x: _scales(inner, own, x)
     cross = lambda *sides: _cross(network, grids, tangent, *sides)
     largest = max(grid.size for grid in grids)
 
