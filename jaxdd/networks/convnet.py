@@ -14,12 +14,15 @@ from jaxdd.networks.layers import Activation, activate, convolution, finish
 __all__ = ["ConvNet", "first_padding"]
 
 
-def first_padding(image_shape: tuple[int, int, int], size: int = 3) -> int:
+def first_padding(
+    image_shape: tuple[int, int, int], size: int = 3, pad_grey: bool = True
+) -> int:
     """Padding of a first convolution of `size`: 28x28 grey images become a 32x32 map.
 
-    So do the networks of Zhao and Bilen (2021), whence every map halves evenly.
+    So do the networks of Zhao and Bilen (2021), whence every map halves evenly; not
+    those of RFAD, without `pad_grey`.
     """
-    return size // 2 + (2 if image_shape == (28, 28, 1) else 0)
+    return size // 2 + (2 if pad_grey and image_shape == (28, 28, 1) else 0)
 
 
 class ConvNet(nn.Module):
@@ -44,12 +47,14 @@ class ConvNet(nn.Module):
     norm_place: Literal["after", "before"] = "after"
     biased: bool = False
     sharpness: float = 1.0
+    pad_grey: bool = True
 
     @nn.compact
     def __call__(self, image: Array, train: bool = False) -> Output:
         taps, before = [], self.norm_place == "before"
         _, height, width, channels = image.shape
-        padding = first_padding((height, width, channels))
+        shape = (height, width, channels)
+        padding = first_padding(shape, pad_grey=self.pad_grey)
         for index, features in enumerate(self.width):
             if before and index:
                 image = self._normalise(image, index, train)

@@ -35,7 +35,8 @@ def _mlp(spec: NetworkSpec, image_shape: Shape, common: Common) -> Made:
 def _convnet(spec: NetworkSpec, image_shape: Shape, common: Common) -> Made:
     """Maps must keep a pixel, and groups must divide the channels."""
     width = _width(spec)
-    side = min(image_shape[:2]) + 2 * (first_padding(image_shape) - 1)
+    more = first_padding(image_shape, pad_grey=spec.pad_grey) - 1
+    side = min(image_shape[:2]) + 2 * more
     deepest = side.bit_length() - 1
     if spec.pooling != "none" and len(width) > deepest:
         raise InputError(
@@ -54,6 +55,7 @@ def _convnet(spec: NetworkSpec, image_shape: Shape, common: Common) -> Made:
     options = {"pooling": spec.pooling, "activation": spec.activation}
     options |= {"norm_place": spec.norm_place, "sharpness": spec.sharpness}
     options |= {"biased": spec.running_variance == "biased"}
+    options |= {"pad_grey": spec.pad_grey}
     name = ["convnet", *map(str, width), spec.norm]
     name += [] if spec.norm_place == "after" or spec.norm == "none" else ["before"]
     name += [] if spec.activation == "relu" else [spec.activation]
