@@ -33,6 +33,8 @@ def _through_training(data: str, students: int) -> dict[str, str]:
 
 _TRAINED = ("dc", "dsa", "dd", "bptt", "rtp", "rat_bptt")
 _TRAINED += ("mtt", "tesla", "ftd", "datm", "ast")
+_MTT_CIFAR10 = "--method mtt --preset cifar10_cpu --seeds 3 --run.devices 0"
+_DM_CIFAR10 = "--method dm --preset cifar10_cpu --ipc 1 --seeds 3"
 
 RUNS = {
     "krr_ssl_digits": "--method krr_ssl --seeds 5",
@@ -74,10 +76,12 @@ RUNS = {
         "--method rat_bptt --preset digits --students 10 --distill.policy end"
     ),
     **_through_training("mnist", 3),
-    "mtt_cifar10": "--method mtt --preset cifar10_cpu --seeds 3",
-    "mtt_cifar10_separable": (
-        "--method mtt --preset cifar10_cpu --seeds 3 --distill.adjoint.name separable"
-    ),
+    "mtt_cifar10": _MTT_CIFAR10,
+    "mtt_cifar10_separable": f"{_MTT_CIFAR10} --distill.adjoint.name separable",
+    # FYI over two hosts.
+    "mtt_cifar10_flip": f"{_MTT_CIFAR10} --distill.flip true",
+    "dm_cifar10_ipc1": _DM_CIFAR10,
+    "dm_cifar10_ipc1_flip": f"{_DM_CIFAR10} --distill.flip true",
 }
 HELD_OUT = (
     *("krr_ssl_digits", "krr_ssl_mnist"),
