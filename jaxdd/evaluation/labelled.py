@@ -28,6 +28,7 @@ from jaxdd.evaluation.students import (
     fresh,
     outputs,
     seed_key,
+    seen_from_start,
     student_network,
 )
 from jaxdd.evaluation.tasks import transfer_tasks
@@ -226,7 +227,8 @@ def _best(student: Student) -> float:
 def _network(setting: Setting, spec: NetworkSpec | None = None) -> Network:
     meta = setting.meta
     spec = meta.protocol.network if spec is None else spec
-    return student_network(spec, setting.image_shape, meta.num_classes)
+    network = student_network(spec, setting.image_shape, meta.num_classes)
+    return seen_from_start(network, meta.protocol)
 
 
 def _scratch(setting: Setting) -> Entry:

@@ -4,6 +4,7 @@ Everything that decides a compiled program is made once per distinct settings an
 cached, and arrays are passed as data: all seeds, and all rows of one shape, share it.
 """
 
+import math
 import zlib
 from collections.abc import Callable
 from functools import lru_cache
@@ -17,6 +18,7 @@ from jaxdd.base import (
     Array,
     Corpus,
     Drive,
+    InputError,
     Key,
     Network,
     PyTree,
@@ -32,7 +34,7 @@ from jaxdd.batches import (
     in_steps,
     mixed,
 )
-from jaxdd.records import NetworkSpec, Recipe
+from jaxdd.records import NetworkSpec, Protocol, Recipe
 from jaxdd.training import train, trainer
 
 __all__ = [
@@ -44,6 +46,7 @@ __all__ = [
     "fresh",
     "outputs",
     "seed_key",
+    "seen_from_start",
     "student_network",
 ]
 
@@ -109,6 +112,23 @@ def student_network(
 ) -> Network:
     """The student's network with `width` outputs; equal arguments, the same object."""
     return networks.build(spec, image_shape, width)
+
+
+def seen_from_start(network: Network, protocol: Protocol) -> Network:
+    """The student as the protocol centres and scales it; equal arguments, the same.
+
+    Raises:
+      InputError: a scale that is not positive.
+    """
+    scale = protocol.label_scale
+    if not (math.isfinite(scale) and scale > 0):
+        raise InputError(f"evaluate.label_scale={scale}: must be positive")
+    return _seen_from_start(network, protocol.centred, scale)
+
+
+@lru_cache(maxsize=64)
+def _seen_from_start(network: Network, centre: bool, scale: float) -> Network:
+    return networks.centred(network, centre=centre, scale=scale)
 
 
 def fit(

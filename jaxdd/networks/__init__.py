@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from jaxdd.base import InputError, Network
 from jaxdd.networks import conv
 from jaxdd.networks.catalogue import NAMED, check_name, named
+from jaxdd.networks.centred import centred
 from jaxdd.networks.families import FAMILIES
 from jaxdd.networks.functional import count_parameters, from_linen, from_nnx
 from jaxdd.records import NetworkSpec
@@ -20,6 +21,7 @@ __all__ = [
     "NAMED",
     "NAMES",
     "build",
+    "centred",
     "count_parameters",
     "from_linen",
     "from_nnx",

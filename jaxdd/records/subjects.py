@@ -244,6 +244,12 @@ class Protocol:
     kernel_full: int = 0
     """Real images of their row `full`: at most all, and as many as a kernel matrix of
     1.3 GB is for; 0 leaves it out."""
+    centred: bool = False
+    """Students learn the difference to their outputs at the start, and weight decay
+    pulls them there (RFAD). Sets with class labels only."""
+    label_scale: float = 1.0
+    """Students' outputs over this number are what their loss gets: as if labels were
+    so many times larger, and the squared error divided by its square (RFAD)."""
 
 
 @dataclass(frozen=True)
