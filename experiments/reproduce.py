@@ -79,9 +79,9 @@ RUNS = {
     "mtt_cifar10": _MTT_CIFAR10,
     "mtt_cifar10_separable": f"{_MTT_CIFAR10} --distill.adjoint.name separable",
     # FYI over two hosts.
-    "mtt_cifar10_flip": f"{_MTT_CIFAR10} --distill.flip true",
+    "mtt_cifar10_flip": f"{_MTT_CIFAR10} --distill.flip",
     "dm_cifar10_ipc1": _DM_CIFAR10,
-    "dm_cifar10_ipc1_flip": f"{_DM_CIFAR10} --distill.flip true",
+    "dm_cifar10_ipc1_flip": f"{_DM_CIFAR10} --distill.flip",
 }
 HELD_OUT = (
     *("krr_ssl_digits", "krr_ssl_mnist"),
