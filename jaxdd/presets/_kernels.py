@@ -1,0 +1,43 @@
+"""What the presets of kernel methods share: kernels, data, small protocols."""
+
+from jaxdd.records import (
+    DataSpec,
+    KernelSpec,
+    OptimiserSpec,
+    Protocol,
+    Recipe,
+)
+
+__all__ = [
+    "CONVNET",
+    "DATA",
+    "FC1",
+    "FC2",
+    "MNIST_14",
+    "by_kernel",
+]
+
+FC1 = KernelSpec("ntk", "fc", depth=1)
+FC2 = KernelSpec("ntk", "fc", depth=2)
+CONVNET = KernelSpec("ntk", "convnet")
+MNIST_14 = DataSpec("mnist", train_limit=6000, test_limit=2000, pool=2)
+
+DATA: dict[str, tuple[DataSpec, tuple[int, int, int], int]] = {
+    "mnist": (DataSpec("mnist"), (28, 28, 1), 10),
+    "fashion": (DataSpec("fashion_mnist"), (28, 28, 1), 10),
+    "svhn": (DataSpec("svhn"), (32, 32, 3), 10),
+    "cifar10": (DataSpec("cifar10"), (32, 32, 3), 10),
+    "cifar100": (DataSpec("cifar100"), (32, 32, 3), 100),
+}
+"""By name: the data, its images and its classes."""
+
+
+def by_kernel(name: str, *kernels: KernelSpec) -> Protocol:
+    """Kernel regression only: no network is trained."""
+    return Protocol(
+        name=name,
+        train=Recipe(steps=0, optimiser=OptimiserSpec("adam", 1e-3), loss="mse"),
+        probe=Recipe(steps=0),
+        fine_tune=Recipe(steps=0),
+        kernels=kernels,
+    )
