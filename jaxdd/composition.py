@@ -27,12 +27,14 @@ from jaxdd.base import (
     Segment,
     State,
     Synthetic,
+    Task,
     Variables,
 )
 from jaxdd.pools import many
-from jaxdd.records import Need
+from jaxdd.records import KernelSpec, Need
+from jaxdd.select import Selector, groups_of, space_of, subset
 
-__all__ = ["compose", "one_shot"]
+__all__ = ["compose", "from_selector", "one_shot"]
 
 
 class _Keys(NamedTuple):
@@ -302,3 +304,27 @@ def one_shot(make: Callable[[Key, Corpus, Assets], Synthetic]) -> Distiller:
         return Synthetic(image, target, jnp.ones(image.shape[0], image.dtype))
 
     return Distiller(init, step, export, Nothing())
+
+
+def from_selector(choose: Selector, task: Task, kernel: KernelSpec) -> Distiller:
+    """A method that chooses real images, of each class or of all, with their labels.
+
+    Args:
+      choose: the rule.
+      task: m, and images per class where there are classes.
+      kernel: how images are compared (`select.space_of`).
+
+    Returns:
+      The distiller.
+    """
+
+    def make(key: Key, corpus: Corpus, assets: Assets) -> Synthetic:
+        del assets
+        groups_of(corpus, task.size, task.ipc)  # that there are enough of them
+        key_space, key_choice = jax.random.split(key)
+        labels = None if task.ipc is None else corpus.label
+        budget = task.size if task.ipc is None else task.ipc
+        space = space_of(kernel, corpus, key_space)
+        return subset(corpus, choose(key_choice, space, labels, budget).indices)
+
+    return one_shot(make)
