@@ -10,7 +10,7 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 README = HERE.parent / "README.md"
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
-UNTOLD = ("calibration_error",)  # in the files and reports
+UNTOLD = ("calibration_error", "ridge", "retries")  # in the files and reports
 SETS = ("random", "kmeans", "class_mean", "full", "scratch")
 
 
@@ -32,11 +32,16 @@ def _quality() -> str:
     ]
     for path in sorted((HERE / "results").glob("*.json")):
         result = json.loads(path.read_text())
-        own = result["rows"][0]["network"]
-        rows = [row for row in result["rows"] if row["network"] == own]
-        for metric in dict.fromkeys(row["metric"] for row in rows):
-            if metric not in UNTOLD:
-                lines.append(_line(path.stem, metric, rows))
+        first = result["rows"][0]["network"]
+        for network in dict.fromkeys(row["network"] for row in result["rows"]):
+            by_kernel = network.startswith("krr ")
+            if network != first and not by_kernel:
+                continue  # in a table of its own
+            rows = [row for row in result["rows"] if row["network"] == network]
+            for metric in dict.fromkeys(row["metric"] for row in rows):
+                if metric not in UNTOLD:
+                    label = f"{metric} by {network}" if by_kernel else metric
+                    lines.append(_line(path.stem, metric, label, rows))
     return "\n".join(lines) if len(lines) > 2 else ""
 
 
@@ -63,11 +68,11 @@ def _architectures() -> str:
     return "\n\n".join(tables)
 
 
-def _line(name: str, metric: str, rows: list[dict[str, Any]]) -> str:
+def _line(name: str, metric: str, label: str, rows: list[dict[str, Any]]) -> str:
     found = {row["set"]: row for row in rows if row["metric"] == metric}
     own = next((row for key, row in found.items() if key not in SETS), None)
     cells = [_cell(own), *(_cell(found.get(key)) for key in SETS)]
-    return f"| [{name}](experiments/results/{name}.json) | {metric} | " + " | ".join(
+    return f"| [{name}](experiments/results/{name}.json) | {label} | " + " | ".join(
         [f"**{cells[0]}**" if own else "", *cells[1:]]
     ) + " |"  # fmt: skip
 
