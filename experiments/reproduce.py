@@ -82,6 +82,12 @@ RUNS = {
     "mtt_cifar10_flip": f"{_MTT_CIFAR10} --distill.flip",
     "dm_cifar10_ipc1": _DM_CIFAR10,
     "dm_cifar10_ipc1_flip": f"{_DM_CIFAR10} --distill.flip",
+    **{
+        f"{name}_mnist": f"--method {name} --preset mnist --seeds 5"
+        for name in ("frepo", "rcig", "rfad", "kip", "label_solve")
+    },
+    "frepo_mnist28": "--method frepo --preset mnist28 --students 5",
+    "kip_cifar10_fc": "--method kip --preset cifar10_fc --seeds 3",
 }
 HELD_OUT = (
     *("krr_ssl_digits", "krr_ssl_mnist"),
