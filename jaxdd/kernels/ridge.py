@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxdd.base import Array, InputError
+from jaxdd.kernels.precision import dot, promote, residual
 
 __all__ = [
     "FREPO",
@@ -119,9 +120,11 @@ def fit(
     Returns:
       coefficients [m,k] and the report.
     """
-    k_ss, y_s = _promote(k_ss, y_s)
+    k_ss, y_s = promote(k_ss, y_s)
     chex.assert_rank([k_ss, y_s], 2)
     chex.assert_equal_shape_prefix([k_ss, y_s], 1)
+    # The two halves of a kernel that is no product of features differ by rounding.
+    k_ss = (k_ss + k_ss.T) / 2
     return _solve(k_ss, y_s, jnp.trace(k_ss), y_s.shape[0], ridge, refine)
 
 
@@ -142,20 +145,21 @@ def fit_features(
     Returns:
       a function from features [n,d] to predictions [n,k], and the report.
     """
-    f_s, y_s = _promote(f_s, y_s)
+    f_s, y_s = promote(f_s, y_s)
     rows, dim = f_s.shape
     if rows < dim:
-        alpha, info = fit(_dot(f_s, f_s.T), y_s, ridge, refine=refine)
-        return lambda f_t: predict(_dot(f_t, f_s.T), alpha), info
+        gram = dot(f_s, f_s.T)
+        alpha, info = _solve(gram, y_s, jnp.trace(gram), rows, ridge, refine)
+        return lambda f_t: predict(dot(f_t, f_s.T), alpha), info
     trace = jnp.sum(jnp.square(f_s))
-    right = _dot(f_s.T, y_s)
-    weight, info = _solve(_dot(f_s.T, f_s), right, trace, rows, ridge, refine)
-    return lambda f_t: _dot(f_t, weight), info
+    right = dot(f_s.T, y_s)
+    weight, info = _solve(dot(f_s.T, f_s), right, trace, rows, ridge, refine)
+    return lambda f_t: dot(f_t, weight), info
 
 
 def predict(k_ts: Array, alpha: Array) -> Array:
     """Predictions [n,k] from a kernel block [n,m] and dual coefficients [m,k]."""
-    return _dot(k_ts, alpha)
+    return dot(k_ts, alpha)
 
 
 def leave_one_out(
@@ -175,7 +179,7 @@ def leave_one_out(
     Returns:
       predictions [m,k] and the report.
     """
-    k_ss, y_s = _promote(k_ss, y_s)
+    k_ss, y_s = promote(k_ss, y_s)
     rows, outputs = y_s.shape
     # The inverse as further right-hand sides: one factor, and differentiable.
     both = jnp.concatenate([y_s, jnp.eye(rows, dtype=y_s.dtype)], axis=1)
@@ -197,7 +201,7 @@ def _solve(
     factor, used, retries, ok = _factorise(*lax.stop_gradient((gram, lam, largest)))
     matrix = _shifted(gram, lam + lax.stop_gradient(used - lam))
     answer = lax.custom_linear_solve(
-        lambda value: _dot(matrix, value),
+        lambda value: dot(matrix, value),
         right,
         lambda _, value: _refined(factor, lax.stop_gradient(matrix), value, refine),
         symmetric=True,
@@ -237,42 +241,11 @@ def _refined(factor: Array, matrix: Array, right: Array, steps: int) -> Array:
     if matrix.dtype == jnp.float64:  # no wider residual to refine with
         return answer
     for _ in range(steps):
-        error = _residual(matrix, answer, right)
+        error = residual(matrix, answer, right)
         answer = answer + jax.scipy.linalg.cho_solve((factor, True), error)
     return answer
-
-
-@jax.custom_batching.custom_vmap
-def _residual(matrix: Array, answer: Array, right: Array) -> Array:
-    """right - matrix answer in float64, whatever the precision of the program."""
-    with jax.enable_x64(True):
-        wide = [value.astype(jnp.float64) for value in (matrix, answer, right)]
-        return (wide[2] - _dot(wide[0], wide[1])).astype(right.dtype)
-
-
-@_residual.def_vmap
-def _residual_rule(
-    size: int, batched: list[bool], *values: Array
-) -> tuple[Array, bool]:
-    """Batches by the function itself: JAX's own rule would leave float64 behind."""
-    stacked = [
-        value if mapped else jnp.broadcast_to(value[None], (size, *value.shape))
-        for value, mapped in zip(values, batched, strict=True)
-    ]
-    return _residual(*stacked), True
 
 
 def _shifted(gram: Array, shift: Array) -> Array:
     """gram + shift I."""
     return gram + shift * jnp.eye(gram.shape[0], dtype=gram.dtype)
-
-
-def _dot(a: Array, b: Array) -> Array:
-    """Matrix product at least in float32, at the highest precision."""
-    return jnp.matmul(*_promote(a, b), precision=lax.Precision.HIGHEST)
-
-
-def _promote(*values: Array) -> list[Array]:
-    """The arrays in one dtype, at least float32."""
-    dtype = jnp.promote_types(jnp.result_type(*values), jnp.float32)
-    return [jnp.asarray(value, dtype) for value in values]
