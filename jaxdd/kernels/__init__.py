@@ -1,5 +1,6 @@
 """Kernels of networks, and regression with them."""
 
+from jaxdd.kernels._neural_tangents import from_stax, stax
 from jaxdd.kernels.blocked import blocked
 from jaxdd.kernels.catalogue import linear, named, variables
 from jaxdd.kernels.checks import check_finite
@@ -33,11 +34,13 @@ __all__ = [
     "fit_features",
     "fit_iterative",
     "fit_nystrom",
+    "from_stax",
     "linear",
     "named",
     "operator",
     "predict",
     "random_features",
     "sharded",
+    "stax",
     "variables",
 ]

@@ -95,7 +95,10 @@ def _cross(
             scale1, scale2 = (jnp.moveaxis(s, 0, 2) for s in waiting.pop(0))
             scale2 = pixel_pairs.windows(scale2, before)[:, :, None]
             scale1 = scale1[:, :, :, None, None, None]
-            pair = network.activation.pair(pair, scale1, scale2)
+            # Without a barrier, what reads a value in several places computes it there.
+            pair = jax.lax.optimization_barrier(
+                network.activation.pair(pair, scale1, scale2)
+            )
         else:
             pair = _linear(network, layer, pair, before, after, tangent)
     covariance, slope = pair
@@ -113,9 +116,9 @@ def _linear(
     """A layer without activation; dense and conv have weights and biases."""
     apply: dict[Layer, Callable[[Array], Array]] = {
         "pool": lambda value: pixel_pairs.average(value, before, after),
-        "conv": lambda value: pixel_pairs.box(value, before),
-        "dense": pixel_pairs.mean,
-        "global": pixel_pairs.mean,
+        "conv": lambda value: pixel_pairs.box(value),
+        "dense": lambda value: pixel_pairs.mean(value, before),
+        "global": lambda value: pixel_pairs.mean(value, before),
     }
     covariance, slope = (None if v is None else apply[layer](v) for v in pair)
     assert covariance is not None

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from jaxdd import names
 from jaxdd.base import Array, InputError, Key, Variables
-from jaxdd.kernels import analytic
+from jaxdd.kernels import _neural_tangents, analytic
 from jaxdd.kernels.finite import FINITE, finite_kernel, finite_variables
 from jaxdd.kernels.kernel import Kernel
 from jaxdd.records import KernelSpec
@@ -47,6 +47,8 @@ def _named(spec: KernelSpec, image_shape: ImageShape) -> Kernel:
         return linear
     if spec.name in FINITE:
         return finite_kernel(spec, image_shape)
+    if spec.backend == "neural_tangents":
+        return _neural_tangents.kernel(spec)
     return analytic.kernel(spec, image_shape)
 
 

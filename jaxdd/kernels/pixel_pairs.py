@@ -30,7 +30,11 @@ __all__ = [
 
 
 class Axis(NamedTuple):
-    """One axis of both images: its length, and the offsets from first to last."""
+    """One axis of both images: its length, and the offsets from first to last.
+
+    The second image is followed by one zero, then by itself again. So its zero stands
+    wherever a pair would leave an image, and no two pairs are neighbours that are not.
+    """
 
     side: int
     first: int = 0
@@ -40,10 +44,6 @@ class Axis(NamedTuple):
     def count(self) -> int:
         """How many offsets."""
         return self.last - self.first + 1
-
-    def partner(self) -> np.ndarray:
-        """The second image's coordinate [side, count], not taken cyclically."""
-        return np.arange(self.side)[:, None] + np.arange(self.first, self.last + 1)
 
 
 class Grid(NamedTuple):
@@ -105,26 +105,28 @@ def _before(layer: Layer, after: Axis, side: int) -> Axis:
     first, last = after.first, after.last
     if layer == "pool":
         first, last = 2 * first - 1, 2 * last + 1
-    if layer == "global" or last - first + 1 >= side:
-        first, last = 0, side - 1
+    if layer == "global":
+        first, last = 1 - side, side - 1
+    if last - first > side:  # as many as there are, counted from 0
+        first, last = 0, side
     return Axis(side, first, last)
 
 
 def windows(field: Array, grid: Grid) -> Array:
     """What stands at the second pixel of each pair: [h,w,...] to [h,w,...,i,j]."""
     for place, axis in enumerate(grid):
-        if axis.count > 1:
-            field = jnp.moveaxis(field, place, 0)
-            # Rows that are one longer than what they repeat begin one further each.
-            rolled = jnp.roll(field, -axis.first, 0)
-            length = axis.count * (axis.side + 1)
-            tiled = jnp.tile(
-                rolled, (-(-length // axis.side),) + (1,) * (field.ndim - 1)
-            )
-            rows = tiled[:length].reshape(axis.count, axis.side + 1, *field.shape[1:])
-            field = jnp.moveaxis(rows[:, : axis.side], (0, 1), (-1, place))
-        else:
-            field = jnp.roll(field, -axis.first, place)[..., None]
+        if axis.count == 1:
+            field = field[..., None]
+            continue
+        field = jnp.moveaxis(field, place, 0)
+        field = jnp.concatenate([field, jnp.zeros_like(field[:1])])
+        # Of a repeated cycle, rows one longer than it begin one further each.
+        period = axis.side + 1
+        length = axis.count * (period + 1)
+        rolled = jnp.roll(field, -axis.first, 0)
+        tiled = jnp.tile(rolled, (-(-length // period),) + (1,) * (field.ndim - 1))
+        rows = tiled[:length].reshape(axis.count, period + 1, *field.shape[1:])
+        field = jnp.moveaxis(rows[:, : axis.side], (0, 1), (-1, place))
     return field
 
 
@@ -147,28 +149,13 @@ def centre(pairs: Array, grid: Grid) -> Array:
     return pairs[:, :, :, 0, -grid.rows.first, -grid.columns.first]
 
 
-def box(pairs: Array, grid: Grid) -> Array:
+def box(pairs: Array) -> Array:
     """Means over 3x3 moves of both pixels, [h,w,n,m,i,j]; 0 beyond either image."""
-    for place, axis in enumerate(grid):
-        pairs = _moved(pairs, axis, place)
+    for place in (0, 1):
+        window, padding = [1] * 6, [(0, 0)] * 6
+        window[place], padding[place] = 3, (1, 1)
+        pairs = jax.lax.reduce_window(pairs, 0.0, jax.lax.add, window, [1] * 6, padding)
     return pairs / 9
-
-
-def _moved(pairs: Array, axis: Axis, place: int) -> Array:
-    """Sums over moves by -1, 0 and 1 along one axis."""
-    ahead, behind = pairs, pairs
-    if axis.count > 1:
-        partner = axis.partner() % axis.side
-        shape = [1] * 6
-        shape[place], shape[place + 4] = partner.shape
-        last, first = partner == axis.side - 1, partner == 0
-        ahead = jnp.where(last.reshape(shape), 0, pairs)
-        behind = jnp.where(first.reshape(shape), 0, pairs)
-    cut = lambda value, begin, end: jax.lax.slice_in_dim(value, begin, end, axis=place)
-    edge = jnp.zeros_like(cut(pairs, 0, 1))
-    ahead = jnp.concatenate([edge, cut(ahead, 0, axis.side - 1)], place)
-    behind = jnp.concatenate([cut(behind, 1, axis.side), edge], place)
-    return pairs + ahead + behind
 
 
 def average(pairs: Array, before: Grid, after: Grid) -> Array:
@@ -180,40 +167,38 @@ def average(pairs: Array, before: Grid, after: Grid) -> Array:
 
 def _pooled(pairs: Array, before: Axis, after: Axis, place: int) -> Array:
     """`average` along one axis."""
-    if before.side % 2 and after.count == after.side > 1:
-        return _pooled_by_matrix(pairs, before, after, place)
-    first, last = 2 * after.first - 1, 2 * after.last + 1
-    offsets = np.arange(first, last + 1)
-    where = (offsets - before.first) % before.side
-    if len(where) != before.count or (where != np.arange(before.count)).any():
+    period = before.side + 1
+    # Once around the coarser cycle may be one more than once around the finer one.
+    rest = (2 * (after.side + 1)) % period if after.first == 0 < after.last else 0
+    first, last = 2 * after.first - 1 - rest, 2 * after.last + 1
+    where = (np.arange(first, last + 1) - before.first) % period
+    if len(where) != before.count or where[0]:
         pairs = jnp.take(pairs, where, axis=place + 4)
 
-    def part(pixel: int, other: int) -> Array:
-        """Those of one of two pixels of the first image, and one of the second."""
-        begin = 1 + other - pixel
+    def part(pixel: int, other: int, begin: int) -> Array:
+        """One of two pixels of the first image, and one of the second."""
+        begin += 1 + other - pixel
         end = begin + 2 * after.count - 1
         cut = jax.lax.slice_in_dim(pairs, pixel, 2 * after.side, 2, axis=place)
         return jax.lax.slice_in_dim(cut, begin, end, 2, axis=place + 4)
 
-    return (part(0, 0) + part(0, 1) + part(1, 0) + part(1, 1)) / 4
+    both = (0, 1)
+    total = lambda begin: sum(part(a, b, begin) for a in both for b in both) / 4
+    if after.count == 1:
+        return total(0)
+    partner = np.arange(after.side)[:, None] + np.arange(after.first, after.last + 1)
+    shape = [1] * 6
+    shape[place], shape[place + 4] = partner.shape
+    partner = partner.reshape(shape)
+    out = total(0)
+    if rest:
+        out = jnp.where(partner > after.side, out, total(rest))
+    return jnp.where(partner % (after.side + 1) == after.side, 0, out)
 
 
-def _pooled_by_matrix(pairs: Array, before: Axis, after: Axis, place: int) -> Array:
-    """`_pooled` for all pairs of an odd side, whose last pixel is left out."""
-    matrix = np.zeros((after.side, after.count, before.side, before.count))
-    pixel, offset = np.indices((after.side, after.count))
-    other = (pixel + offset) % after.side
-    for a in (0, 1):
-        for b in (0, 1):
-            where = (2 * other + b - 2 * pixel - a) % before.side
-            matrix[pixel, offset, 2 * pixel + a, where] = 1 / 4
-    letters = ("hwnmij", "PwnmQj") if place == 0 else ("hwnmij", "hPnmiQ")
-    inner = "hi" if place == 0 else "wj"
-    rule = f"PQ{inner},{letters[0]}->{letters[1]}"
-    given = jnp.asarray(matrix, pairs.dtype)
-    return jnp.einsum(rule, given, pairs, precision=jax.lax.Precision.HIGHEST)
-
-
-def mean(pairs: Array) -> Array:
-    """The mean of all that is kept for a pair of images: [h,w,n,m,i,j] to 1s."""
-    return jnp.mean(pairs, (0, 1, 4, 5), keepdims=True)
+def mean(pairs: Array, grid: Grid) -> Array:
+    """The mean over all pairs of pixels that are kept: [h,w,n,m,i,j] to 1s."""
+    count = 1
+    for axis in grid:
+        count *= axis.side if axis.count == 1 else axis.side**2
+    return jnp.sum(pairs, (0, 1, 4, 5), keepdims=True) / count
