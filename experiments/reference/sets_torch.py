@@ -12,6 +12,8 @@ in them is in `expected.npz`. Taken from:
     data.pt
   SsnL/dataset-distillation, as justincui03/dc_benchmark @ 2a57711 reads it: results.pth
   KIP, as justincui03/dc_benchmark reads it: kip_*.npz
+  yolky/RFAD @ c9ef03e, distillation.py: best.npz, in a folder for data and number; once
+    of noise and once of digits that scikit-learn brings, standardised
 """
 
 import argparse
@@ -19,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from sklearn.datasets import load_digits
 
 CLASSES, IPC, SIDE = 10, 2, 4
 
@@ -90,6 +93,18 @@ def write_numpy(folder: Path, image: np.ndarray, label: np.ndarray) -> None:
     np.savez(make(folder / "frepo" / "step000500.npz"), image=last, label=centred)
     name = f"kip_cifar10_ConvNet3_ssize{len(label)}_zca_nol_noaug_ckpt1000.npz"
     np.savez(make(folder / "kip" / name), images=last, labels=centred)
+    write_rfad(folder / "rfad" / "cifar10" / "2", image, centred)
+    digits = load_digits()
+    pixels = (digits.images[:, None] / 16).astype(np.float32)
+    white = (pixels - pixels.mean()) / pixels.std()
+    first = [np.flatnonzero(digits.target == c)[:IPC] for c in range(CLASSES)]
+    write_rfad(folder / "rfad" / "digits" / "2", white[np.concatenate(first)], centred)
+
+
+def write_rfad(folder: Path, image: np.ndarray, centred: np.ndarray) -> None:
+    """Images [m,c,h,w], rows, logarithm of the logits' scale, and ridge."""
+    scalars = {"valid_loss": 1.15, "k": np.float32(3.7), "jit": 5e-3, "best_iter": 40}
+    np.savez(make(folder / "best.npz"), images=image, labels=centred, **scalars)
 
 
 if __name__ == "__main__":

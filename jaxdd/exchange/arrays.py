@@ -1,21 +1,24 @@
 """Sets in NumPy's files: `.npz` of named arrays, `.npy` in pairs, and safetensors.
 
 FRePo saves `image` and centred `label` rows (`np/step*.npz`), KIP `images` and `labels`
-[m,h,w,c], [m,k], with the whitening in the file's name (`_zca_`, `_nozca_`).
+[m,h,w,c], [m,k], with the whitening in the file's name (`_zca_`, `_nozca_`), RFAD
+`images` [m,c,h,w], centred `labels`, `k` and `jit` (`best.npz`), whitened by data set.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from jaxdd import files
 from jaxdd.base import InputError
-from jaxdd.exchange.raw import Raw, from_named
+from jaxdd.exchange.raw import Raw, from_named, number
 from jaxdd.exchange.torch_sets import beside, of_name
 from jaxdd.foreign import safetensors
 
 __all__ = ["read_npy", "read_npz", "read_safetensors"]
 
+_RFAD = {"images", "labels", "k", "jit"}
 _SINGLE = (("x", "y"), ("x_train", "y_train"), ("X", "Y"), ("X", "y"))
 
 
@@ -25,9 +28,23 @@ def read_npz(path: Path) -> Raw:
     Raises:
       InputError: it is damaged, holds Python objects, or has no images by a known name.
     """
-    raw = from_named(files.read_npz(path), str(path), "npz")
+    arrays = files.read_npz(path)
     method, dataset = of_name(path)
+    if set(arrays) >= _RFAD:
+        return _rfad(arrays, path)._replace(dataset=dataset)
+    raw = from_named(arrays, str(path), "npz")
     return raw._replace(method=method, dataset=dataset, space=_space(path))
+
+
+def _rfad(arrays: Mapping[str, np.ndarray], path: Path) -> Raw:
+    """Of yolky/RFAD: its logit scale exp(k) changes no class; its ridge is noted."""
+    raw = from_named(arrays, str(path), "rfad")
+    ridge = number(arrays["jit"], f"{path}: jit")
+    note = (
+        f"RFAD's set says ridge {ridge:g} of the mean eigenvalue for regressions:"
+        f" --evaluate.ridge {ridge:g}"
+    )
+    return raw._replace(method="rfad", space="rfad", order="nchw", notes=(note,))
 
 
 def read_npy(path: Path) -> Raw:

@@ -4,7 +4,8 @@ A set is worthless in the wrong whitening, and a file rarely says which it is in
 nothing says it and the numbers are no pixels, the user is asked.
 """
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 import numpy as np
@@ -33,6 +34,14 @@ _VICO = {
     "tinyimagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
 }
 _MTT = _VICO | {"cifar100": _VICO["cifar10"]}
+_RFAD = {
+    "mnist": "standard",
+    "fashion_mnist": "standard",
+    "svhn": "zca_rfad_l2",
+    "cifar10": "zca_rfad",
+    "cifar100": "zca_rfad",
+}
+"""How RFAD's program whitens each data set (yolky/RFAD @ c9ef03e)."""
 _ALIAS = {"fashionmnist": "fashion_mnist", "tiny": "tinyimagenet"}
 _LOWEST, _HIGHEST = -0.5, 1.5  # how far learned pixels stray from [0,1]
 
@@ -75,6 +84,8 @@ def place(
             f"whitening={given!r} is unknown; choose one of {', '.join(SPACES)}"
         )
     pixels = _pixels(image)
+    if said == "rfad":
+        said = _known(_RFAD, corpus.name if corpus else "", dataset) or ""
     said = "" if said == "none" and pixels is None and _stray(image) else said
     space = given or said or ("none" if pixels is not None else "")
     if not space:
@@ -145,8 +156,7 @@ def _fitted(space: str, corpus: Corpus | None, where: str) -> Whitening:
 def _vico(name: str, dataset: str, layout: str, channels: int, where: str) -> Whitening:
     """The constants that VICO's programs, or MTT's, normalise a data set by."""
     table = _MTT if layout == "mtt" else _VICO
-    names = [text.lower().replace("-", "_") for text in (name, dataset)]
-    known = next((table[n] for t in names if (n := _ALIAS.get(t, t)) in table), None)
+    known = _known(table, name, dataset)
     if known is None:
         raise InputError(
             f"{where}: whitening='vico' is known for {', '.join(_VICO)}, and the data "
@@ -163,6 +173,12 @@ def _vico(name: str, dataset: str, layout: str, channels: int, where: str) -> Wh
     return whiten.from_arrays("standard", arrays)
 
 
+def _known(table: Mapping[str, Any], *names: str) -> Any:
+    """The entry of the first name that the table has, or None."""
+    plain = (name.lower().replace("-", "_") for name in names)
+    return next((table[n] for t in plain if (n := _ALIAS.get(t, t)) in table), None)
+
+
 def _no_whitening() -> Whitening:
     return whiten.from_arrays("none", {})
 
@@ -177,5 +193,6 @@ def _question(image: np.ndarray, where: str) -> str:
         "says how. Give whitening (--set-whitening), one of "
         f"{', '.join(s for s in SPACES if s != 'none')}: standard or vico if they were "
         "normalised by channel, zca_kornia if by MTT's ZCA (--zca), zca_kip or "
-        "zca_frepo if by KIP's or FRePo's, raw if networks took them as they are"
+        "zca_frepo if by KIP's or FRePo's, zca_rfad if by RFAD's, raw if networks took"
+        " them as they are"
     )

@@ -58,12 +58,15 @@ def beside(path: Path, what: str) -> Path | None:
 
 
 def of_name(path: Path) -> tuple[str, str]:
-    """Method and data set from a name such as res_DM_CIFAR10_ConvNet_10ipc, or ""."""
+    """Method and data set from names such as res_DM_CIFAR10_ConvNet_10ipc, or ""."""
     parts = path.stem.split("_")
     if len(parts) >= 4 and parts[0] == "res":
         return parts[1].lower(), parts[2].lower()
     if len(parts) >= 4 and parts[0] == "kip":
         return "kip", parts[1].lower()
+    if path.name == "best.npz" and path.parent.name.isdecimal():  # RFAD: data/ipc/
+        name = path.parent.parent.name.lower()
+        return "", {"fashion": "fashion_mnist"}.get(name, name)
     return "", ""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args, get_origin
 
 from jaxdd.evaluation.kernel_names import parse_kernel, spelled_kernel
 from jaxdd.records import KernelSpec
@@ -63,7 +63,9 @@ def _kernels(info: Any) -> Any:
     """Kernels are spelled in one word each, as networks are named."""
     import tyro
 
-    if info.type != tuple[KernelSpec, ...]:
+    # The parser knows a tuple that has a default by the kinds of its entries.
+    kinds = set(get_args(info.type)) - {Ellipsis}
+    if get_origin(info.type) is not tuple or kinds != {KernelSpec}:
         return None
     return tyro.constructors.PrimitiveConstructorSpec(
         nargs="*",

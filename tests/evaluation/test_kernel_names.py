@@ -6,6 +6,7 @@ from jaxdd.base import InputError
 from jaxdd.evaluation import parse_kernel, spelled_kernel
 from jaxdd.records import KernelSpec, NetworkSpec, Protocol, from_dict, to_dict
 from jaxdd.run import cli
+from jaxdd.run.arguments import parse_as
 
 WIDE = NetworkSpec(width=(256, 256), norm="none")
 SPECS = {
@@ -52,8 +53,22 @@ def test_command_line_takes_kernels_by_name(capsys) -> None:
     assert config.evaluate.kernels == tuple(SPECS[name] for name in names)  # type: ignore
     assert config.evaluate.ridge == 1e-3  # type: ignore
     assert cli.parse(head).evaluate.kernels == ()  # type: ignore
+    two = cli.parse([*head, "--protocol", "rfad"])  # whose two kernels are the default
+    assert len(two.evaluate.kernels) == 2  # type: ignore
+    one = cli.parse([*head, "--protocol", "rfad", "--kernels", "linear"])
+    assert one.evaluate.kernels == (KernelSpec("linear"),)  # type: ignore
     assert cli.main([*head, "--kernels", "ntk-fcc"]) == 2
     assert "Did you mean" in capsys.readouterr().err
+
+
+def test_defaults_that_no_name_spells_are_kept() -> None:
+    sigmoid = NetworkSpec(width=(8,), activation="sigmoid")
+    odd = (KernelSpec("conjugate", network=sigmoid), KernelSpec("linear"))
+    kept = parse_as(Protocol, [], default=Protocol(kernels=odd), description="")
+    assert kept.kernels == odd
+    asked = ["--ridge", "0.5"]
+    kept = parse_as(Protocol, asked, default=Protocol(kernels=odd), description="")
+    assert kept.kernels == odd
 
 
 def test_kernels_of_a_protocol_come_back_from_json() -> None:
