@@ -132,14 +132,19 @@ def windows(field: Array, grid: Grid) -> Array:
 
 def products(x1: Array, x2: Array, grid: Grid) -> Array:
     """x1 [h,w,n,c] times x2 [h,w,m,c], mean over channels, as [h,w,n,m,i,j]."""
-    second = windows(x2, grid)
     precision = jax.lax.Precision.HIGHEST
+    if grid.size == 1:  # what XLA would copy and transpose images for
+        out = jnp.matmul(x1[0, 0], x2[0, 0].T, precision=precision)
+        return out[None, None, :, :, None, None] / x1.shape[-1]
+    second = windows(x2, grid)
     out = jnp.einsum("hwnc,hwmcij->hwnmij", x1, second, precision=precision)
     return out / x1.shape[-1]
 
 
 def products_of_same(x: Array, grid: Grid) -> Array:
     """`products` of each image with itself: x [h,w,n,c] to [h,w,n,1,i,j]."""
+    if grid.rows.count == grid.columns.count == 1:
+        return jnp.mean(x * x, axis=3)[..., None, None, None]
     first = x[..., None, None]
     return jnp.mean(first * windows(x, grid), axis=3)[:, :, :, None]
 
