@@ -20,7 +20,7 @@ LAYERS = (
     {"training", "protocols"},
     {"decoders", "objectives", "pools"},
     {"composition"},
-    {"trajectories"},
+    {"trajectories", "rates"},
     {"methods", "presets"},
     {"data"},
     {"artefact"},

@@ -44,6 +44,8 @@ def online(
     reset: Literal["paper", "as_released"] = "paper",
     ages: tuple[int, ...] | None = None,
     batch: int | None = None,
+    visit: tuple[int, int] = (1, 1),
+    renew: Literal["next", "now"] = "next",
 ) -> Pool:
     """The online pool of FRePo and KRR-ST.
 
@@ -64,6 +66,10 @@ def online(
         (FRePo); then there is no warming.
       batch: rows of the set in an inner step, drawn without replacement where there
         are more; None = all.
+      visit: the least and the most inner steps of a visit, between which their number
+        is uniform.
+      renew: a network that has reached `max_age` is replaced at its `next` visit, or
+        `now`, at the end of the one at which it has.
       reset: `paper` restarts the age of a replaced network at 0; `as_released` leaves
         it at `max_age`, as KRR-ST's code does, so that the pool ends untrained.
 
@@ -72,7 +78,8 @@ def online(
         age for each network.
     """
     _check(size, max_age, reset, ages, batch)
-    fit = fit_step(network, optimiser, supervised(loss))
+    _check_visit(visit, renew)
+    fit, anew = fit_step(network, optimiser, supervised(loss)), reset == "paper"
 
     def fresh(key: Key) -> tuple[Variables, PyTree]:
         variables = network.init(key)
@@ -89,6 +96,22 @@ def online(
             images, targets = images[chosen], targets[chosen]
         variables, opt, _ = fit(variables, opt, images, targets, key)
         return variables, opt
+
+    def grow(
+        variables: Variables, opt: PyTree, age: Array, synthetic: Synthetic, key: Key
+    ) -> tuple[Variables, PyTree, Array]:
+        """The steps of a visit."""
+        if visit == (1, 1):
+            return *train(variables, opt, synthetic, key), age + 1
+        key_count, key_train = jax.random.split(key)
+        least, most = visit
+        count = jax.random.randint(key_count, (), least, most + 1, jnp.int32)
+
+        def one(number: Array, now: tuple) -> tuple[Variables, PyTree]:
+            return train(*now, synthetic, jax.random.fold_in(key_train, number))
+
+        after = jax.lax.fori_loop(0, count, one, (variables, opt))
+        return *after, age + count
 
     def init(key: Key, assets: Assets, synthetic: Synthetic) -> OnlinePool:
         del assets, synthetic
@@ -112,14 +135,16 @@ def online(
         key: Key, pool: OnlinePool, index: Array, synthetic: Synthetic, given: Batch
     ) -> OnlinePool:
         del given
-        variables, opt, age = tree.take((pool.variables, pool.opt, pool.age), index)
-        variables, opt, age = jax.lax.cond(
-            age >= max_age,
-            lambda: (*fresh(key), jnp.zeros_like(age) if reset == "paper" else age),
-            lambda: (*train(variables, opt, synthetic, key), age + 1),
-        )
         stacked = pool.variables, pool.opt, pool.age
-        member = variables, opt, age
+        member = tree.take(stacked, index)
+        if renew == "now":
+            member = grow(*member, synthetic, key)
+        old = member
+        member = jax.lax.cond(
+            old[2] >= max_age,
+            lambda: (*fresh(key), jnp.zeros_like(old[2]) if anew else old[2]),
+            lambda: old if renew == "now" else grow(*old, synthetic, key),
+        )
         variables, opt, age = tree.write(stacked, index, member)
         return OnlinePool(variables, opt, age, pool.goal)
 
@@ -158,3 +183,12 @@ def _check(
         raise InputError(f"ages={ages}: give {size} ages, each at least 0")
     if reset not in ("paper", "as_released"):
         raise InputError(f"pool_reset={reset!r}: choose 'paper' or 'as_released'")
+
+
+def _check_visit(visit: tuple[int, int], renew: str) -> None:
+    if not 1 <= visit[0] <= visit[1]:
+        raise InputError(
+            f"visit={visit}: the least and the most inner steps, each at least 1"
+        )
+    if renew not in ("next", "now"):
+        raise InputError(f"renew={renew!r}: choose 'next' or 'now'")

@@ -36,7 +36,7 @@ from jaxdd.records import (
     Recipe,
 )
 
-__all__ = ["DEFAULT", "PRESETS"]
+__all__ = ["DATA", "DEFAULT", "PRESETS"]
 
 DEFAULT = "digits"
 
@@ -87,7 +87,7 @@ _MNIST28 = dataclasses.replace(
     hours="half an hour (estimate)",
 )
 
-_DATA: dict[str, tuple[DataSpec, tuple[int, int, int], int]] = {
+DATA: dict[str, tuple[DataSpec, tuple[int, int, int], int]] = {
     "mnist": (DataSpec("mnist"), (28, 28, 1), 10),
     "fashion": (DataSpec("fashion_mnist"), (28, 28, 1), 10),
     "cifar10": (DataSpec("cifar10"), (32, 32, 3), 10),
@@ -103,7 +103,7 @@ _UNWHITENED = 128  # pixels a side from which a covariance of pixels is too larg
 
 def _row(data: str, ipc: int, accuracy: float, **settings: Any) -> Preset:
     """The authors' settings for a data set, shape and number of images."""
-    spec, shape, classes = _DATA[data]
+    spec, shape, classes = DATA[data]
     grey = shape[2] == 1
     zca = not grey and shape[0] < _UNWHITENED
     student = protocols.named("frepo", shape, size=ipc * classes, mirrors=not grey)

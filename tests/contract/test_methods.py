@@ -45,7 +45,9 @@ PUBLISHED = (
     "mtt",
     "random",
     "rat_bptt",
+    "rcig",
     "rtp",
+    "sgpr",
     "tesla",
 )
 SECTIONS = (
