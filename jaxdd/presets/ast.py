@@ -3,7 +3,7 @@
 | preset | command | expected | status |
 | --- | --- | --- | --- |
 | digits | `python experiments/run.py --method ast --students 10` | above random + 15 points; not below `mtt` by a point | 88.8 ± 2.2 %, class means 85.5 ± 2.1, random 60.2 ± 4.6, 10 students of one set, experiments/results/ast_digits.json; the best of four settings by these figures |
-| mnist | `... --method ast --preset mnist --data.dir DIR` | not below the class means by a point under the same student | pending: never run to its end |
+| mnist | `... --method ast --preset mnist --data.dir DIR` | not below the class means by a point under the same student | 87.6 ± 0.1 %, class means 81.1 ± 0.6, random 50.9 ± 6.7, 3 students of one set, experiments/results/ast_mnist.json |
 | cifar10_code (10 images) | `... --method ast --preset cifar10_code --data.dir DIR` | unknown | pending |
 | cifar100_ipc1_code, cifar100_code (10), cifar100_ipc50_code | as above | unknown | pending |
 | tiny_ipc1_code | Tiny ImageNet at 64 pixels | unknown | pending |
