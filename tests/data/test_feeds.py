@@ -19,7 +19,7 @@ from jaxdd.base import (
 )
 from jaxdd.data.corpus import build
 from jaxdd.data.feeds import draw_segments, sample
-from jaxdd.records import Views
+from jaxdd.records import AugmentSpec, Views
 from tests.helpers import identity_whitening, toy_corpus, toy_images
 
 VIEWS = Views(crop=1, flip=True)
@@ -190,6 +190,23 @@ def test_per_class_of_unlabelled_data_is_one_group(key):
     batch = _sample(PerClass(7), corpus, {}, key, 0)
     assert batch.index.shape == (1, 7)
     assert len(set(np.asarray(batch.index)[0])) == 7
+
+
+def test_per_class_augments_a_share_of_the_rows_before_whitening(corpus, key):
+    mirror = AugmentSpec(policy="kip", strategy="flip")
+    changed = {}
+    for share in (0.0, 0.5, 1.0):
+        batch = _sample(PerClass(12, mirror, share), corpus, {}, key, 0)
+        plain = np.asarray(_plain(corpus, batch.index))
+        same, turned = (
+            (np.abs(batch.image - x) < 1e-6).all((2, 3, 4))
+            for x in (plain, plain[..., ::-1, :])
+        )
+        assert (same | turned).all()
+        changed[share] = (~same).mean()
+    assert changed[0.0] == 0
+    assert 0.1 < changed[0.5] < 0.4  # a quarter is expected
+    assert 0.3 < changed[1.0] < 0.7
 
 
 def test_nothing_and_bad_batches(corpus, key):
