@@ -6,7 +6,7 @@ arrays are passed as data: all seeds, and all rows of one shape, share it.
 
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +14,6 @@ import jax.numpy as jnp
 from jaxdd import kernels
 from jaxdd.base import Array, InputError, Synthetic, Variables
 from jaxdd.evaluation.kernel_names import spelled_kernel
-from jaxdd.kernels.feature import chunked
 from jaxdd.kernels.ridge import Ridge, fit, predict
 from jaxdd.records import KernelSpec, Protocol
 
@@ -23,7 +22,8 @@ __all__ = ["Fitted", "check_kernels", "fit_kernel", "predictor", "ridge_of"]
 ImageShape = tuple[int, int, int]
 Parameters = Variables | tuple[()]
 
-_BLOCK_BYTES = 2**29  # of the intermediate maps of one block of a kernel
+_BUDGET = 2**30  # bytes that a kernel may take while it is computed
+_MAPS = 8  # arrays of the size of its maps that are alive at a time
 
 
 class Fitted(NamedTuple):
@@ -129,7 +129,7 @@ def _solver(
     spec: KernelSpec, image_shape: ImageShape, ridge: Ridge
 ) -> Callable[..., _Solved]:
     """`(variables, image, target, weight) -> _Solved`, jitted."""
-    kernel = _in_blocks(kernels.named(spec, image_shape))
+    kernel = _in_blocks(spec, image_shape)
 
     @jax.jit
     def solve(
@@ -153,7 +153,7 @@ def predictor(
     spec: KernelSpec, image_shape: ImageShape
 ) -> Callable[[Fitted, Array], Array]:
     """`(fitted, image [n,h,w,c]) -> [n,k]`; equal arguments, the same function."""
-    kernel = _in_blocks(kernels.named(spec, image_shape))
+    kernel = _in_blocks(spec, image_shape)
 
     def apply(fitted: Fitted, image: Array) -> Array:
         return predict(kernel(image, fitted.image, fitted.variables), fitted.alpha)
@@ -161,12 +161,28 @@ def predictor(
     return apply
 
 
-def _in_blocks(kernel: kernels.Kernel) -> Callable[[Array, Array, Any], Array]:
-    """The kernel by blocks of rows, each against all columns."""
+def _in_blocks(spec: KernelSpec, image_shape: ImageShape) -> kernels.Kernel:
+    """The kernel in blocks that fit a memory, whatever the number of images."""
+    kernel = kernels.named(spec, image_shape)
 
-    def blocked(x1: Array, x2: Array, variables: Any) -> Array:
-        pairs = x2.shape[0] * x1[0].size
-        rows = max(1, _BLOCK_BYTES // (8 * pairs * x1.dtype.itemsize))
-        return chunked(lambda part: kernel(part, x2, variables), x1, rows)
+    def blocked(x1: Array, x2: Array, variables: Parameters) -> Array:
+        if _bytes(spec, x1, x2) <= _BUDGET:
+            return kernel(x1, x2, variables)
+        shapes = jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), variables
+        )
+        size = kernels.choose_blocks(
+            kernel, x1.shape, x2.shape, _BUDGET, variables=shapes, gradient=False
+        )
+        parts = kernels.blocked(kernel, size.rows, size.columns)
+        return parts(x1, x2, variables)
 
     return blocked
+
+
+def _bytes(spec: KernelSpec, x1: Array, x2: Array) -> int:
+    """No less than a kernel takes that is computed whole; the compiler knows better."""
+    pixels = x1.shape[1] * x1.shape[2]
+    if spec.architecture != "fc" and spec.name in ("ntk", "nngp"):
+        pixels = pixels**2  # pooled maps are of pairs of pixels
+    return _MAPS * x1.shape[0] * x2.shape[0] * pixels * x1.dtype.itemsize

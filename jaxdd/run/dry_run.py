@@ -6,6 +6,7 @@ instead of running it, on arrays of the right shape.
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 from functools import partial
@@ -95,29 +96,40 @@ def dry_run(
     for name, value in identity(config).items():
         announce(f"  {name} = {value}")
     announce("measuring each stage for a moment ...")
-    stages, repeats = estimate(config, dataset)
+    stages, repeats = estimate(config, dataset, announce=announce)
     console.show(_table(stages, repeats))
     total = sum(s.compile_seconds + _times(s, repeats) for s in stages)
     announce(f"about {_time(total)} in all on this machine, nothing cached")
 
 
 def estimate(
-    config: RunConfig, dataset: Dataset
+    config: RunConfig,
+    dataset: Dataset,
+    *,
+    announce: Callable[[str], None] = lambda line: None,
 ) -> tuple[list[Estimate], dict[str, int]]:
     """What every stage costs, and how often each kind of stage runs.
 
     Args:
       config: the run.
       dataset: its data; only shapes and the initialisation depend on it.
+      announce: told what the method has to say.
 
     Returns:
       One estimate per stage (evaluation: of the set's own row), and how often the
       stages run by the first part of their name.
     """
     plan, timing = make_plan(config, dataset), _Timing()
+    for note in plan.distiller.notes:
+        announce(note)
     assets = _assets(plan, timing)
     synthetic, _ = distil(plan, assets, config.seed, timing)
     made = package(plan, assets, synthetic, config.seed)
+    if config.evaluate.kernels:  # they run no steps that could be timed for a moment
+        announce("regressions by kernels are not in the estimate")
+        protocol = dataclasses.replace(config.evaluate, kernels=())
+        meta = dataclasses.replace(made.meta, protocol=protocol)
+        made = made._replace(meta=meta)
     targets = load_targets(config.evaluate, config.data, plan.task.image_shape)
     evaluate(
         [made],

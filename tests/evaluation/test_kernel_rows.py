@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdd import whiten
+from jaxdd import kernels, whiten
 from jaxdd.base import InputError, Synthetic
 from jaxdd.evaluation import evaluate, krr_name, parse_kernel
 from jaxdd.evaluation import regression as regressions
@@ -185,10 +185,19 @@ def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     data = standard_dataset()
     image, target, weight, _ = labelled_set(data, ipc=2).synthetic
     support = Synthetic(image, jax.nn.one_hot(target, 4), weight)
-    spec = KernelSpec("ntk", depth=1)
+    spec = LINEAR
     whole, _ = fit_kernel(spec, Ridge(1e-2), support)
     expected = predictor(spec, SHAPE)(whole, image)
-    monkeypatch.setattr(regressions, "_BLOCK_BYTES", 3 * 8 * 8 * 64 * 4)  # three rows
+    monkeypatch.setattr(regressions, "_BUDGET", 0)
+    with pytest.raises(InputError, match=r"8 by 8 images .* takes .* bytes even one"):
+        regressions._in_blocks(spec, SHAPE)(image, image, ())
+    asked = []
+
+    def three_by_five(*shapes, **options) -> kernels.Blocks:
+        asked.append(shapes[1])
+        return kernels.Blocks(3, 5, 0)
+
+    monkeypatch.setattr(kernels, "choose_blocks", three_by_five)
     regressions._solver.cache_clear()
     regressions.predictor.cache_clear()
     parts, _ = fit_kernel(spec, Ridge(1e-2), support)
@@ -196,6 +205,7 @@ def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     np.testing.assert_allclose(
         regressions.predictor(spec, SHAPE)(parts, image), expected, atol=1e-5
     )
+    assert asked == [(8, 8, 8, 1)] * 2
     regressions._solver.cache_clear()
     regressions.predictor.cache_clear()
 
@@ -234,15 +244,15 @@ def test_soft_targets_are_centred(loss: str) -> None:
 
 def test_representations_are_imitated() -> None:
     data = standard_dataset()
-    asked = protocol(train=ONLY, kernels=(NTK,), ridge=1e-4)
+    asked = protocol(train=ONLY, kernels=(LINEAR,), ridge=1e-2)
     small = representation_set(data, size=20, protocol=asked)
     report = evaluate([small], data, seeds=[0])
-    own = report.find("krr_ssl", "representation_mse", "krr ntk-fc-2")
-    random = report.find("random", "representation_mse", "krr ntk-fc-2")
+    own = report.find("krr_ssl", "representation_mse", "krr linear")
+    random = report.find("random", "representation_mse", "krr linear")
     truth = np.asarray(teacher_outputs(data.test))
-    fitted, _ = fit_kernel(NTK, Ridge(1e-4), small.synthetic)
+    fitted, _ = fit_kernel(LINEAR, Ridge(1e-2), small.synthetic)
     image = jnp.asarray(white(data.test).reshape(-1, *SHAPE), jnp.float32)
-    predicted = np.asarray(predictor(NTK, SHAPE)(fitted, image))
+    predicted = np.asarray(predictor(LINEAR, SHAPE)(fitted, image))
     variance = ((truth - truth.mean(0, keepdims=True)) ** 2).sum()
     error = ((predicted - truth) ** 2).sum() / variance
     assert own["mean"] == pytest.approx(error, rel=1e-3)
