@@ -62,7 +62,7 @@ smoke: $(STAMP)-base
 notebooks: $(STAMP)-dev
 	@$(PY) -m pytest -n 0 -m "" tests/test_notebooks.py
 
-# TORCH names a Python with PyTorch, SELFSUP_DD, DATASET_CONDENSATION and
+# TORCH names a Python with PyTorch, SELFSUP_DD, DATASET_CONDENSATION, FREPO and
 # MTT_DISTILLATION checkouts of the authors' programs; without them only our own times
 # and memory are measured.
 THEIRS = $(if $(TORCH),--torch-python $(TORCH) --checkout $(1))
@@ -74,6 +74,8 @@ bench: $(STAMP)-base
 	@$(PY) experiments/bench_teacher.py $(if $(TORCH),--torch-python $(TORCH))
 	@$(PY) experiments/bench_unroll.py
 	@$(PY) experiments/bench_trajectory.py $(call THEIRS,$(MTT_DISTILLATION))
+	@$(PY) experiments/bench_frepo.py $(if $(FREPO),--checkout $(FREPO))
+	@$(PY) experiments/bench_kernels.py
 	@$(PY) experiments/bench_data.py
 	@$(PY) experiments/tables.py
 
