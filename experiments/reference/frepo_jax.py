@@ -62,14 +62,16 @@ def _solve(matrix: jax.Array, right: jax.Array, sym_pos: bool = False) -> jax.Ar
     return jax.scipy.linalg.solve(matrix, right, assume_a=kind)
 
 
-def functions(program: types.SimpleNamespace, flip: bool) -> types.SimpleNamespace:
+def functions(
+    program: types.SimpleNamespace, flip: bool, has_norm: bool = True
+) -> types.SimpleNamespace:
     """What their loop calls in a step, jitted as there."""
     frepo = program.frepo
-    feat = functools.partial(frepo.nn_feat_fn, has_bn=True, use_ema=False)
+    feat = functools.partial(frepo.nn_feat_fn, has_bn=has_norm, use_ema=False)
     inner = functools.partial(
         program.train.train_step,
         has_feat=True,
-        has_bn=True,
+        has_bn=has_norm,
         loss_type=program.metrics.mean_squared_loss,
     )
     outer = functools.partial(frepo.proto_train_step, feat_fn=feat, use_flip=flip)

@@ -40,7 +40,16 @@ from dataclasses import dataclass
 from typing import Literal
 
 from jaxdd import networks, optimisers
-from jaxdd.base import Distiller, Method, Network, Parts, Pool, Task, Uniform
+from jaxdd.base import (
+    Distiller,
+    InputError,
+    Method,
+    Network,
+    Parts,
+    Pool,
+    Task,
+    Uniform,
+)
 from jaxdd.composition import compose
 from jaxdd.decoders import pixels
 from jaxdd.kernels import Ridge
@@ -157,6 +166,10 @@ def _check(config: FrepoConfig) -> None:
         positive=("ridge",),
         not_negative=("margin", "max_age", "refine", "chunk_synthetic", "chunk_real"),
     )
+    if config.labels not in ("learned", "fixed"):
+        raise InputError(
+            f"distill.labels={config.labels!r}: choose 'learned' or 'fixed'"
+        )
 
 
 METHOD = Method(

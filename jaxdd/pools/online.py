@@ -1,6 +1,6 @@
 """A pool of networks that train on the synthetic set while it is distilled."""
 
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -107,7 +107,7 @@ def online(
         least, most = visit
         count = jax.random.randint(key_count, (), least, most + 1, jnp.int32)
 
-        def one(number: Array, now: tuple) -> tuple[Variables, PyTree]:
+        def one(number: Array, now: Any) -> tuple[Variables, PyTree]:
             return train(*now, synthetic, jax.random.fold_in(key_train, number))
 
         after = jax.lax.fori_loop(0, count, one, (variables, opt))
@@ -136,7 +136,7 @@ def online(
     ) -> OnlinePool:
         del given
         stacked = pool.variables, pool.opt, pool.age
-        member = tree.take(stacked, index)
+        member: Any = tree.take(stacked, index)
         if renew == "now":
             member = grow(*member, synthetic, key)
         old = member
