@@ -73,6 +73,8 @@ def distill(
     plan = make_plan(config, dataset)
     loop = _loop(config)
     say = console.say if config.run.progress else lambda line: None
+    for note in plan.distiller.notes:
+        say(note)
     cache = cache_folder(config) / "prepared"
     assets, _ = assets_of(plan, loop, cache, say)
     outside = segments_outside(plan, assets, cache)

@@ -234,7 +234,8 @@ class Task:
     """The static facts of a run that a method may ask for.
 
     `size` is m, the number of synthetic images; `ipc` images per class, None when the
-    set is counted as a whole. `dtype` is the precision of network bodies.
+    set is counted as a whole. `dtype` is the precision of network bodies, `memory` the
+    bytes of a device that kernels may take (0 = as many as they like).
     """
 
     image_shape: tuple[int, int, int]
@@ -245,6 +246,7 @@ class Task:
     train_size: int
     whitening: str = "standard"
     dtype: str = "float32"
+    memory: int = 0
 
 
 class Distiller(NamedTuple):
@@ -255,7 +257,7 @@ class Distiller(NamedTuple):
     the outer gradient before the optimiser. `warm` is applied `warm_steps` times
     before step 0 (ageing a pool); calls beyond what is needed change nothing.
     `image_floats` counts the stored numbers of images that are decoded from fewer than
-    their pixels.
+    their pixels. `notes` are lines that a run prints, such as the blocks of a kernel.
     """
 
     init: Callable[[Key, Corpus, Assets], State]
@@ -267,6 +269,7 @@ class Distiller(NamedTuple):
     warm: Callable[[State, Assets], State] | None = None
     warm_steps: int = 0
     image_floats: int = 0
+    notes: tuple[str, ...] = ()
 
 
 class Parts(NamedTuple):

@@ -5,6 +5,7 @@ sets aside; nothing is computed.
 """
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any, NamedTuple
 
 import jax
@@ -13,8 +14,9 @@ import jax.numpy as jnp
 from jaxdd.base import InputError, PyTree
 from jaxdd.kernels.blocked import blocked
 from jaxdd.kernels.kernel import Kernel
+from jaxdd.kernels.sharded import sharded
 
-__all__ = ["Blocks", "block_rows", "choose_blocks", "required_bytes"]
+__all__ = ["Blocks", "block_rows", "choose_blocks", "required_bytes", "within"]
 
 Shape = tuple[int, ...]
 
@@ -40,7 +42,8 @@ def choose_blocks(
     """The largest blocks whose program fits into a memory.
 
     Rows first, as many as fit with all columns; where a single row does not fit, as
-    many columns of it as do. Compiles three to six programs, of both loops in full.
+    many columns of it as do. Compiles one program where everything fits at once, else
+    four to eight.
 
     Args:
       kernel: of images only, not yet blocked.
@@ -57,6 +60,7 @@ def choose_blocks(
       InputError: not even one image by one image fits; says the bytes.
     """
 
+    @cache
     def cost(rows: int, columns: int) -> int:
         parts = blocked(kernel, rows, columns)
         return required_bytes(
@@ -88,6 +92,7 @@ def block_rows(
       InputError: a single row by all columns does not fit; says the bytes.
     """
 
+    @cache
     def cost(rows: int) -> int:
         parts = blocked(kernel, rows)
         return required_bytes(
@@ -100,6 +105,42 @@ def block_rows(
     raise _refusal(
         x_shape[0], y_shape[0], x_shape, taken, budget_bytes, "one row at a time"
     )
+
+
+def within(
+    kernel: Kernel,
+    x_shape: Shape,
+    y_shape: Shape,
+    budget_bytes: int,
+    *,
+    variables: PyTree = (),
+) -> tuple[Kernel, tuple[str, ...]]:
+    """The kernel in the blocks that a memory allows, and what a run has to say on it.
+
+    Args:
+      kernel, x_shape, y_shape, variables: see `choose_blocks`.
+      budget_bytes: for value and gradient; 0 = no limit is known.
+
+    Returns:
+      The kernel, itself where it fits at once, and a line that names the blocks (none
+      without a limit).
+
+    Raises:
+      InputError: not even one image by one image fits; says the bytes.
+    """
+    if not budget_bytes:
+        return kernel, ()
+    rows, columns, taken = choose_blocks(
+        kernel, x_shape, y_shape, budget_bytes, variables=variables
+    )
+    n, m = x_shape[0], y_shape[0]
+    at_once = (rows, columns) == (n, m)
+    blocks = "at once" if at_once else f"in blocks of {rows:,} by {columns:,}"
+    line = (
+        f"kernel of {n:,} by {m:,} images: {blocks}, {taken / 1e6:,.1f} MB of"
+        f" {budget_bytes / 1e6:,.1f} MB"
+    )
+    return (kernel if at_once else sharded(blocked(kernel, rows, columns))), (line,)
 
 
 def required_bytes(
@@ -142,18 +183,21 @@ def required_bytes(
 def _largest(cost: Callable[[int], int], most: int, limit: int) -> tuple[int, int]:
     """The largest size up to `most` that is found to cost at most `limit`, its cost.
 
-    A cost is nearly a constant plus so much for each row: two of them predict the
-    size, and what is predicted is tried. Returns (1, its cost) if nothing fits.
+    Everything at once is tried first. Then, a cost being nearly a constant plus so much
+    for each row, two of them predict the size, and what is predicted is tried. Returns
+    (1, its cost) if nothing fits.
     """
+    whole = cost(most)
+    if whole <= limit or most == 1:
+        return most, whole
     first = cost(1)
-    if first > limit or most == 1:
+    if first > limit or most == 2:
         return 1, first
-    probe = min(4, most)
-    last = probed = cost(probe)
-    slope = max((probed - first) / (probe - 1), 1.0)
-    size = min(most, int((limit - first) / slope) + 1)
+    probe = min(4, most - 1)
+    slope = max((cost(probe) - first) / (probe - 1), 1.0)
+    size = min(most - 1, int((limit - first) / slope) + 1)
     while size > 1:
-        last = probed if size == probe else cost(size)
+        last = cost(size)
         if last <= limit:
             return size, last
         size = min(size - 1, int(size * 0.9 * (limit - first) / (last - first)))

@@ -34,6 +34,8 @@ regression, random images 39.5 %.
 
 from dataclasses import dataclass
 
+import jax
+
 from jaxdd import kernels, optimisers
 from jaxdd.base import Distiller, InputError, Method, Parts, PerClass, Pool, Task
 from jaxdd.composition import compose
@@ -72,7 +74,7 @@ class KipConfig:
     init: Start = "real"
     rows: int = 0
     """Real images of a block of the kernel, computed again for the gradient: memory
-    of one block; 0 = all at once."""
+    of one block; 0 = all at once, or as many as the memory of the run allows."""
 
 
 def kip(task: Task, config: KipConfig = KipConfig()) -> Distiller:
@@ -90,8 +92,8 @@ def kip(task: Task, config: KipConfig = KipConfig()) -> Distiller:
         kernel that does not take the images, or mixing of targets.
     """
     _check(task, config)
-    kernel = kernels.named(config.kernel, task.image_shape)
-    return compose(
+    kernel, notes = _within_memory(task, config)
+    distiller = compose(
         decoder=pixels(
             task, init=config.init, labels="centred" if config.learn_labels else "hard"
         ),
@@ -106,6 +108,25 @@ def kip(task: Task, config: KipConfig = KipConfig()) -> Distiller:
         feed=PerClass(
             config.batch // task.num_classes, config.augment, config.augment_share
         ),
+    )
+    return distiller._replace(notes=notes)
+
+
+def _within_memory(
+    task: Task, config: KipConfig
+) -> tuple[kernels.Kernel, tuple[str, ...]]:
+    """The kernel, by itself or in blocks that fit the memory of the task."""
+    spec, shape = config.kernel, task.image_shape
+    kernel = kernels.named(spec, shape)
+    if config.rows:
+        return kernel, ()
+    draw = lambda key: kernels.variables(spec, key, shape)
+    return kernels.within(
+        kernel,
+        (config.batch, *shape),
+        (task.size, *shape),
+        task.memory,
+        variables=jax.eval_shape(draw, jax.random.key(0)),
     )
 
 

@@ -70,6 +70,9 @@ class LoopConfig:
     together: int = 0
     """Students of a row that each device trains together; 0 = one on a CPU, up to 16 on
     an accelerator."""
+    memory_budget: float = 0.0
+    """GB of each device that a kernel and its gradient may take; it is computed in
+    blocks that fit. 0 = half of what a CPU has, three quarters of an accelerator's."""
 
 
 @dataclass(frozen=True)
@@ -168,7 +171,7 @@ class JudgeConfig(Options):
 _INCIDENTAL = {
     *("workdir", "stage", "overwrite", "smoke", "dry_run", "list", "verify", "debug"),
     *("set", "export", "export_dir"),
-    *("run.cache", "run.progress"),
+    *("run.cache", "run.progress", "run.memory_budget"),
     *(f"distributed.{field.name}" for field in dataclasses.fields(DistributedConfig)),
 }
 

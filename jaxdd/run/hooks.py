@@ -151,11 +151,22 @@ def check_finite(
         name = next(n for n in metrics if not np.isfinite(metrics[n][row]).all())
         value = metrics[name][row]
         bad = value[~np.isfinite(value)].flat[0]
-        text = f"{name} is {bad} at step {steps[0] + row}"
+        text = f"{name} is {bad} at step {steps[0] + row}{_of_kernel(metrics, row)}"
     raise NonFiniteError(
         f"stage {stage!r}: {text}. Steps {steps[0]} to {steps[1]} were not saved, the"
         " checkpoint before them is intact. A smaller learning rate or a larger ridge"
         " is the usual remedy",
         stage,
         steps,
+    )
+
+
+def _of_kernel(metrics: dict[str, np.ndarray], row: int) -> str:
+    """Whether it was the regression's kernel, which its objectives report on."""
+    signs = [metrics[name][row] for name in ("condition", "ridge") if name in metrics]
+    if not signs or np.isfinite(signs).all():
+        return ""
+    return (
+        ", because the kernel of the synthetic images is not finite there or no ridge"
+        " makes it positive definite"
     )

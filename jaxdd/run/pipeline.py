@@ -88,6 +88,8 @@ def run(
     announce(_described(dataset))
     config = with_protocol(config, config.evaluate, dataset.train)
     plan = make_plan(config, dataset)
+    for note in plan.distiller.notes:
+        announce(note)
     workdir.claim(folder, config, dataset)
     finished = reports.read(folder)
     if finished is not None:

@@ -35,6 +35,7 @@ from jaxdd.records import ExpertsNeed, Meta, TeacherNeed
 from jaxdd.run import environment
 from jaxdd.run.ahead import Outside
 from jaxdd.run.config import RunConfig, identity, run_hash
+from jaxdd.run.memory import memory_budget
 from jaxdd.run.mesh import here, make_mesh, replicate, set_around, shard_batch
 
 __all__ = ["Plan", "distil", "key_of", "make_plan", "package", "seeds_of"]
@@ -237,6 +238,7 @@ def _task(config: RunConfig, method: Method, corpus: Corpus) -> Task:
         train_size=corpus.size,
         whitening=corpus.whitening.kind,
         dtype=config.run.precision,
+        memory=memory_budget(config.run.memory_budget),
     )
 
 

@@ -6,15 +6,16 @@ import pytest
 
 from jaxdd.base import InputError
 from jaxdd.kernels import block_rows, blocked, choose_blocks
-from jaxdd.kernels.memory import required_bytes
+from jaxdd.kernels.memory import required_bytes, within
 
-X, Y = (40, 32, 32, 1), (30, 32, 32, 1)
+X, Y = (24, 8, 8, 1), (18, 8, 8, 1)
 
 
 def heavy(x1, x2, variables=()):
-    """Holds 1,024 numbers for each pair of images."""
-    pairs = jnp.sin(x1[:, None] * x2[None]).reshape(x1.shape[0], x2.shape[0], -1)
-    return jnp.sum(pairs * pairs[:, :, ::-1], axis=-1)
+    """Holds 16,384 numbers for each pair of images."""
+    pairs = (x1[:, None] * x2[None]).reshape(x1.shape[0], x2.shape[0], 1, -1)
+    pairs = jnp.sin(pairs * jnp.arange(256.0)[None, None, :, None])
+    return jnp.sum(pairs * pairs[:, :, ::-1], axis=(-1, -2))
 
 
 @pytest.fixture(scope="module")
@@ -57,10 +58,20 @@ def test_too_large_even_in_blocks_says_the_bytes(choose):
     smallest = blocked(heavy, 1, 1 if choose is choose_blocks else None)
     assert f"{required_bytes(smallest, X, Y):,} bytes" in text
     assert "budget is 1,000 bytes" in text
-    assert "40 by 30 images of 32x32x1" in text
+    assert "24 by 18 images of 8x8x1" in text
 
 
 def test_variables_may_be_shapes():
     scaled = lambda x1, x2, v: heavy(x1, x2) * v
     shape = jax.ShapeDtypeStruct((), jnp.float32)
     assert block_rows(scaled, X, Y, 1 << 40, variables=shape) == X[0]
+
+
+def test_what_a_run_has_to_say(whole):
+    kernel, lines = within(heavy, X, Y, 2 * whole)
+    assert kernel is heavy
+    assert f"24 by 18 images: at once, {whole / 1e6:,.1f} MB of" in lines[0]
+    kernel, lines = within(heavy, X, Y, whole // 4)
+    assert kernel is not heavy
+    assert "in blocks of" in lines[0]
+    assert within(heavy, X, Y, 0) == (heavy, ())
