@@ -3,7 +3,7 @@
 | preset | command | expected | status |
 | --- | --- | --- | --- |
 | digits | `python experiments/run.py --method dc` | random + 15 points | 84.8 ± 1.3 %, class means 85.5 ± 2.1, random 60.2 ± 4.6, 10 students of one set, experiments/results/dc_digits.json |
-| mnist | `... --method dc --preset mnist --data.dir DIR` | random + 15 points at 1 image per class | 80.7 ± 0.6 %, class means 81.2 ± 0.7, random 48.3 ± 6.4, three students, no result file |
+| mnist | `... --method dc --preset mnist --data.dir DIR` | random + 15 points at 1 image per class | 80.7 ± 0.6 %, class means 81.2 ± 0.7, random 48.3 ± 6.4, 3 students of one set, experiments/results/dc_mnist.json |
 | mnist_paper | `... --method dc --preset mnist_paper --data.dir DIR` | 97.4 % | pending |
 | fashion_paper, svhn_paper | likewise | 82.3, 76.1 % | pending |
 | cifar10_paper, cifar100_paper | likewise | 44.9 ± 0.5, 25.2 ± 0.3 % | pending |

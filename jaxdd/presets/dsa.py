@@ -3,7 +3,7 @@
 | preset | command | expected | status |
 | --- | --- | --- | --- |
 | digits | `python experiments/run.py --method dsa` | random + 15 points | 84.6 ± 1.7 %, class means 85.5 ± 2.1, random 60.2 ± 4.6, 10 students of one set, experiments/results/dsa_digits.json |
-| mnist | `... --method dsa --preset mnist --data.dir DIR` | random + 15 points at 1 image per class | 80.2 ± 0.8 %, class means 81.2 ± 0.7, random 48.3 ± 6.4, three students, no result file |
+| mnist | `... --method dsa --preset mnist --data.dir DIR` | random + 15 points at 1 image per class | 80.2 ± 0.8 %, class means 81.2 ± 0.7, random 48.3 ± 6.4, 3 students of one set, experiments/results/dsa_mnist.json |
 | mnist_paper | `... --method dsa --preset mnist_paper --data.dir DIR` | 97.8 % | pending |
 | fashion_paper, svhn_paper | likewise | 84.6, 79.2 % | pending |
 | cifar10_paper, cifar100_paper | likewise | 52.1 ± 0.5, 32.3 ± 0.3 % | pending |
