@@ -28,6 +28,12 @@ def predictions(f_s, y_s, f_t, ridge, refine=1):
     return predict(f_t)
 
 
+@partial(jax.jit, static_argnames="ridge")
+def report(f_s, y_s, ridge):
+    predict, info = krr.fit_features(f_s, y_s, ridge)
+    return predict(f_s), info
+
+
 fit = jax.jit(krr.fit, static_argnames=("ridge", "refine"))
 
 
@@ -298,6 +304,45 @@ def correlated(m=60, d=200, seed=0):
     rng = np.random.default_rng(seed)
     latent = rng.standard_normal((m + 20, 30)) * np.arange(1, 31) ** -0.5
     return np.maximum(latent @ rng.standard_normal((30, d)) + 3, 0)
+
+
+def rank_deficient(kind):
+    """Features [120,d] of rank below 120 with targets, and 30 to predict for."""
+    y_s = np.random.default_rng(1).standard_normal((120, 3))
+    rows = correlated(140, d=40 if kind == "more rows than features" else 200)
+    if kind == "duplicates":
+        return np.concatenate([rows[:60], rows[:60]]), np.tile(y_s[:60], (2, 1)), rows
+    if kind == "centred features":
+        rows, y_s = rows - rows[:120].mean(0), y_s - y_s.mean(0)
+    return rows[:120], y_s, rows
+
+
+@pytest.mark.parametrize("form", ["kernel", "features"])
+@pytest.mark.parametrize(
+    "kind", ["duplicates", "more rows than features", "centred features"]
+)
+def test_float32_at_a_ridge_of_1e_6_is_float64_at_the_ridge_used(kind, form):
+    f_s, y_s, f_t = (np.asarray(v, np.float32) for v in rank_deficient(kind))
+    f_t = f_t[-30:]
+    if form == "features":
+        ours = predictions(f_s, y_s, f_t, KIP)
+        _, info = report(f_s, y_s, KIP)
+    else:
+        alpha, info = fit(f_s @ f_s.T, y_s, KIP)
+        ours = f_t @ f_s.T @ alpha
+    assert np.isfinite(ours).all()
+    assert info.ok
+    wide_s, wide_t = f_s.astype(np.float64), f_t.astype(np.float64)
+    gram = wide_s @ wide_s.T
+    relative = float(info.ridge) / (np.trace(gram) / 120)
+    np.testing.assert_allclose(relative, 1e-6 * 10.0 ** int(info.retries), rtol=1e-3)
+    matrix = gram + float(info.ridge) * np.eye(120)
+    exact = wide_t @ wide_s.T @ np.linalg.solve(matrix, y_s.astype(np.float64))
+    error = np.linalg.norm(ours - exact) / np.linalg.norm(exact)
+    # Targets that no features explain leave coefficients of size 1/ridge, whose terms
+    # cancel in predictions from a kernel, but not from weights of features.
+    cancels = kind == "more rows than features" and form == "kernel"
+    assert error < (0.3 if cancels else 0.02)
 
 
 @pytest.mark.parametrize("relative", [1e-3, 5e-3])
