@@ -8,7 +8,7 @@ import math
 import zlib
 from collections.abc import Callable
 from functools import lru_cache
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -169,9 +169,12 @@ def outputs(
 
 @lru_cache(maxsize=64)
 def apply_to_all(
-    apply: Callable[[Variables, Array], Array],
-) -> Callable[[Variables, Corpus], Array]:
+    apply: Callable[[Any, Array], Array],
+) -> Callable[[Any, Corpus], Array]:
     """Applies a function of whitened images to a whole split, un-augmented, in chunks.
+
+    Args:
+      apply: `(variables, image [n,h,w,c]) -> [n,d]`, of a network or a regression.
 
     Returns:
       `(variables, corpus) -> [n,d]`, jitted; memory of one chunk and the result.
