@@ -41,7 +41,8 @@ def synthetic(x64):
 
 
 def value(objective, synthetic, batch, variables=()):
-    return objective(synthetic, batch, variables, {}, jax.random.key(0))[0]
+    compiled = jax.jit(objective)
+    return compiled(synthetic, batch, variables, {}, jax.random.key(0))[0]
 
 
 def test_linear_kernel_with_as_many_images_as_classes_is_exact(batch):
@@ -166,3 +167,29 @@ def test_one_network_and_squared_error_is_frepo_without_training(batch, syntheti
     ):
         scale = float(jnp.abs(b).max())
         np.testing.assert_allclose(CLASSES * a / scale, b / scale, atol=1e-10)
+
+
+def test_random_features_approach_the_kernel_of_the_infinite_network(key):
+    """With RFAD's initialisation, at a rate of one over the root of the members."""
+    image = jax.random.normal(key, (5, *SHAPE))
+    spec = KernelSpec("nngp", "conv", depth=1, pooling="average")
+    exact = kernels.named(spec, SHAPE)(image, image)
+    network = networks.build(NetworkSpec((8,), norm="none", initialiser="he"), SHAPE, 0)
+
+    @jax.jit
+    def squared_error(key):
+        """Of eight networks together, and each of them alone on average."""
+        variables = draw(network, key, 8)
+        each = jax.lax.map(
+            lambda own: random_feature_blocks(network)(
+                image, image, jax.tree.map(lambda leaf: leaf[None], own)
+            )[0],
+            variables,
+        )
+        errors = jnp.concatenate([jnp.mean(each, 0)[None], each]) - exact[None]
+        size = jnp.mean(errors**2, (1, 2))
+        return jnp.stack([size[0], jnp.mean(size[1:])])
+
+    together, alone = jnp.mean(jax.lax.map(squared_error, jax.random.split(key, 60)), 0)
+    assert 6 < float(alone / together) < 10.5
+    assert float(together) < 0.02 * float(jnp.mean(exact**2))
