@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from jaxdd import artefact
 from jaxdd.artefact import load
 from jaxdd.base import Dataset, Distilled, InputError
 from jaxdd.data.corpus import dataset_from_arrays
-from jaxdd.evaluation import Report
+from jaxdd.evaluation import Report, parse_kernel
 from jaxdd.evaluation import evaluate as _evaluate
+from jaxdd.records import KernelSpec
 from jaxdd.run import choose, console
 from jaxdd.run.config import RunConfig, cache_folder, from_preset, override, run_hash
 from jaxdd.run.loop import Loop
@@ -102,6 +104,8 @@ def evaluate(
     train: Split | None = None,
     seeds: int = 1,
     progress: bool = True,
+    kernels: Sequence[KernelSpec | str] = (),
+    ridge: float | None = None,
 ) -> Report:
     """Trains fresh students on a set and measures them on test images.
 
@@ -112,13 +116,18 @@ def evaluate(
         made (random, class means, ...); without it the report says what is missing.
       seeds: students of each row.
       progress: draw bars.
+      kernels: also predict by kernel ridge regression on the set, with these kernels
+        or names of some such as "ntk-fc-2"; default the protocol's.
+      ridge: of the regressions, in units that the protocol says (`mean_trace`: the
+        mean eigenvalue); default the protocol's.
 
     Returns:
-      Rows and notes.
+      Rows and notes; the network of a regression's rows is "krr" and the kernel.
 
     Raises:
-      InputError: the arrays do not fit the set.
+      InputError: the arrays do not fit the set, or a kernel is unknown.
     """
+    distilled = _with_kernels(distilled, kernels, ridge)
     meta = distilled.meta
     spec = dataclasses.replace(meta.data, whitening="none", test_limit=None)
     test = (_array(test[0]), _array(test[1]))
@@ -136,6 +145,20 @@ def evaluate(
     numbers = [meta.seed + i for i in range(seeds)]
     loop = Loop(None, progress=progress)
     return _evaluate([distilled], dataset, seeds=numbers, drive=loop)
+
+
+def _with_kernels(
+    distilled: Distilled, kernels: Sequence[KernelSpec | str], ridge: float | None
+) -> Distilled:
+    """The set with these regressions in its protocol."""
+    meta = distilled.meta
+    specs = tuple(parse_kernel(k) if isinstance(k, str) else k for k in kernels)
+    protocol = dataclasses.replace(
+        meta.protocol,
+        kernels=specs or meta.protocol.kernels,
+        ridge=meta.protocol.ridge if ridge is None else ridge,
+    )
+    return distilled._replace(meta=dataclasses.replace(meta, protocol=protocol))
 
 
 def _configure(

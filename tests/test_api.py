@@ -50,6 +50,19 @@ def test_evaluated_with_and_without_training_images(small: jaxdd.Distilled) -> N
     assert both.rows[0]["values"] == alone.rows[0]["values"]
 
 
+def test_kernels_are_asked_for_by_name(small: jaxdd.Distilled) -> None:
+    split = toy_images(seed=1, per_class=5)
+    asked = {"kernels": ("linear",), "ridge": 1e-3}
+    report = jaxdd.evaluate(small, test=split, progress=False, **asked)
+    networks = {row["network"] for row in report.rows}
+    assert len(networks) == 2
+    ridge = report.find("random", "ridge", "krr linear")
+    assert ridge is not None
+    assert ridge["mean"] == pytest.approx(1e-3)
+    with pytest.raises(jaxdd.InputError, match="Did you mean 'linear'"):
+        jaxdd.evaluate(small, test=split, kernels=("linar",), progress=False)
+
+
 def test_a_test_split_need_not_have_every_class(small: jaxdd.Distilled) -> None:
     images, labels = toy_images(seed=1)
     keep = labels != 3
