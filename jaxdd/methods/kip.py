@@ -41,7 +41,7 @@ from jaxdd.base import Distiller, InputError, Method, Parts, PerClass, Pool, Tas
 from jaxdd.composition import compose
 from jaxdd.decoders import pixels
 from jaxdd.decoders.initial import Start
-from jaxdd.kernels.finite import FINITE
+from jaxdd.kernels.finite import FINITE, finite_variables
 from jaxdd.kernels.ridge import Ridge
 from jaxdd.objectives.kernel_regression import kernel_blocks, kernel_regression
 from jaxdd.objectives.settings import check_numbers, inner_augment
@@ -134,7 +134,7 @@ def _pool(task: Task, spec: KernelSpec) -> Pool:
     """Networks of a finite kernel, drawn anew at every step; others have none."""
     if spec.name not in FINITE:
         return none()
-    return drawn(lambda key: kernels.variables(spec, key, task.image_shape))
+    return drawn(lambda key: finite_variables(spec, key, task.image_shape))
 
 
 def _check(task: Task, config: KipConfig) -> None:

@@ -164,16 +164,15 @@ def random_feature_blocks(
 
 def rows_of(batch: Batch) -> tuple[Array, Array, Array]:
     """Images [n,h,w,c], labels [n], weights [n] of a batch, class-balanced or not."""
-    given = batch.image, batch.target, batch.weight
+    label: Any = batch.target
     if batch.image.ndim == 4:
-        return given
+        return batch.image, label, batch.weight
 
     def flat(leaf: Array) -> Array:
         # The axis along which a class's rows may be split over devices comes first.
         return leaf.swapaxes(0, 1).reshape(-1, *leaf.shape[2:])
 
-    image, label, weight = map(flat, given)
-    return image, label, weight
+    return flat(batch.image), flat(label), flat(batch.weight)
 
 
 def _centred(target: Array, num_classes: int, dtype: Any) -> Array:

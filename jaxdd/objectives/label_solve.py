@@ -82,7 +82,7 @@ def _triangle(kernel: Kernel, support: Array, corpus: Corpus, rows: int) -> np.n
     triangle = np.zeros((0, support.shape[0] + corpus.num_classes))
     for index in _parts(corpus.size, rows):
         part = np.asarray(block(jnp.asarray(index), support, corpus))
-        triangle = np.linalg.qr(np.concatenate([triangle, part]), mode="r")
+        triangle = np.asarray(np.linalg.qr(np.concatenate([triangle, part]), "r"))
     return triangle
 
 
