@@ -89,7 +89,8 @@ PRESETS: dict[str, Preset] = {
             epochs=10,
             rate=0.05,
             batch=256,
-            optimiser=OptimiserSpec("adam", 0.02, b1=0.5),
+            # Four times more, or without an end to it, and the loss jumps back up.
+            optimiser=OptimiserSpec("adam", 0.005, schedule="cosine", b1=0.5),
         ),
         data=MNIST,
         ipc=1,
