@@ -140,9 +140,9 @@ def fit_nystrom(
     Raises:
       InputError: a number of landmarks that is not in 1 to m.
     """
-    whole = diagonal(kernel, image, variables, chunk=chunk)
+    (whole,) = promote(diagonal(kernel, image, variables, chunk=chunk))
     row = lambda index: kernel(image[index][None], image, variables)[0]
-    pivots, factor, _ = low_rank(*promote(whole), row, landmarks)
+    pivots, factor, _ = low_rank(whole, row, landmarks)
     centres = image[pivots]
     # A column of zeros is a landmark that had nothing left: it makes no feature.
     triangle = factor[pivots]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxdd import kernels, networks
-from jaxdd.base import InputError
+from jaxdd.base import InputError, Variables
 from jaxdd.kernels import Ridge, conjugate, feature_map, random_features
 from jaxdd.kernels.random_features import draw
 from jaxdd.records import KernelSpec, NetworkSpec
@@ -93,6 +93,7 @@ def test_finite_kernels_by_name(name, pair, key):
     kernel = kernels.named(spec, SHAPE)
     assert kernels.named(spec, SHAPE) is kernel
     variables = kernels.variables(spec, key, SHAPE)
+    assert isinstance(variables, Variables)
     value = kernel(pair[0], pair[0], variables)
     assert value.shape == (6, 6)
     assert np.linalg.eigvalsh(value).min() > -1e-5 * np.abs(value).max()

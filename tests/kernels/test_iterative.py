@@ -1,5 +1,7 @@
 """Conjugate gradients: as the Cholesky factor, in value and derivatives."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,7 +15,7 @@ from tests.kernels.toy_kernel import bell, images
 RIDGE = Ridge(1e-3, "mean_trace")
 
 
-def correlated(m, d=80, k=3, seed=0, dtype=float):
+def correlated(m, d=80, k=3, seed=0, dtype: Any = float):
     """Features with one dominant direction and a decaying rest, and targets."""
     rng = np.random.default_rng(seed)
     latent = rng.standard_normal((m, d)) * np.arange(1, d + 1) ** -1.0
@@ -67,7 +69,7 @@ def test_operator_equals_the_kernel_it_stands_for(x64):
 
 
 def test_landmarks_save_steps_and_float32_reaches_the_tolerance():
-    f_s, y_s = correlated(200, dtype=np.float32)
+    f_s, y_s = correlated(200, dtype=jnp.float32)
     ridge = Ridge(1e-4, "mean_trace")
     k_ss = f_s @ f_s.T
     exact, _ = fit(k_ss, y_s, ridge)
@@ -107,7 +109,7 @@ def test_hessian_vector_product_of_an_iterative_solve(x64):
 
 
 def test_too_few_steps_are_reported():
-    f_s, y_s = correlated(60, dtype=np.float32)
+    f_s, y_s = correlated(60, dtype=jnp.float32)
     _, info = fit_iterative(f_s @ f_s.T, y_s, RIDGE, landmarks=0, steps=2)
     assert (int(info.steps), bool(info.ok)) == (2, False)
     assert info.residual > 1e-6
