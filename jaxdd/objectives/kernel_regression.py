@@ -9,6 +9,7 @@ from typing import Any, Literal
 import jax.numpy as jnp
 from jax import lax
 
+from jaxdd import tree
 from jaxdd.base import (
     Array,
     Assets,
@@ -168,9 +169,13 @@ def rows_of(batch: Batch) -> tuple[Array, Array, Array]:
     if batch.image.ndim == 4:
         return batch.image, label, batch.weight
 
+    # Where a class's rows are split over devices, their axis comes first; elsewhere a
+    # copy of all images in that order would cost as much as a product with them.
+    spread = tree.shares() > 1
+
     def flat(leaf: Array) -> Array:
-        # The axis along which a class's rows may be split over devices comes first.
-        return leaf.swapaxes(0, 1).reshape(-1, *leaf.shape[2:])
+        ordered = leaf.swapaxes(0, 1) if spread else leaf
+        return ordered.reshape(-1, *leaf.shape[2:])
 
     return flat(batch.image), flat(label), flat(batch.weight)
 
