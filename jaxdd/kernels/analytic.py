@@ -4,6 +4,7 @@ NTK parameterisation (Jacot et al., NeurIPS 2018); convolutions as in Novak et a
 2019, and Arora et al., NeurIPS 2019. Exact: no width, no sampling.
 """
 
+import math
 from collections.abc import Callable
 from itertools import pairwise
 from typing import NamedTuple
@@ -11,7 +12,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxdd.base import Array
+from jaxdd.base import Array, InputError
 from jaxdd.kernels import pixel_pairs
 from jaxdd.kernels.activations import ACTIVATIONS, Activation, Pair
 from jaxdd.kernels.architectures import Layer, layers
@@ -51,7 +52,8 @@ def kernel(spec: KernelSpec, image_shape: tuple[int, int, int]) -> Kernel:
       The kernel, from float32 or float64 images to their dtype.
 
     Raises:
-      InputError: a layer that these images are too small for, or an unknown pooling.
+      InputError: a layer that these images are too small for, or an unknown pooling;
+        from the kernel, images of another size.
     """
     network = _Network(
         layers(spec),
@@ -74,6 +76,11 @@ def kernel(spec: KernelSpec, image_shape: tuple[int, int, int]) -> Kernel:
         del variables
         sides = []
         for x in (x1, x2):
+            if math.prod(x.shape[1:]) != math.prod(image_shape):
+                raise InputError(
+                    f"the kernel is for images of shape {image_shape}, and got an array "
+                    f"{x.shape}; make it with kernels.named(spec, {x.shape[1:]})"
+                )
             x = x.reshape(len(x), height, width, -1)
             x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
             sides.append((x, scales(x)))

@@ -2,8 +2,8 @@
 
 Pooling mixes the covariances of different pixels. A convolution moves both pixels of a
 pair alike, so that their offset stays: pairs are stored as [h,w,n,m,i,j], pixel (h,w)
-of the first image with pixel (h + i-th, w + j-th offset) of the second, sides taken
-cyclically. Behind the last pooling one offset is left, before it as many as it mixes.
+of the first image with pixel (h + i-th, w + j-th offset) of the second. Behind the last
+pooling one offset is left; before it, as many as it mixes.
 """
 
 from typing import NamedTuple
@@ -32,8 +32,8 @@ __all__ = [
 class Axis(NamedTuple):
     """One axis of both images: its length, and the offsets from first to last.
 
-    The second image is followed by one zero, then by itself again. So its zero stands
-    wherever a pair would leave an image, and no two pairs are neighbours that are not.
+    Offsets are taken cyclically, with one zero between the last pixel and the first. So
+    each pair stands once, and a convolution that moves one out of an image meets a zero.
     """
 
     side: int

@@ -191,6 +191,12 @@ def test_blocks_change_neither_value_nor_gradient(monkeypatch, x64):
         np.testing.assert_allclose(one, other, rtol=1e-10, atol=1e-14)
 
 
+def test_images_of_another_size_are_named():
+    kernel = kernels.named(KernelSpec(), SHAPE)
+    with pytest.raises(InputError, match=r"\(4, 5, 2\), and got an array \(3, 4, 4, 2"):
+        kernel(images(2), images(3, (4, 4, 2)))
+
+
 def test_mapped_over_sets_of_images():
     x = images(6).reshape(3, 2, *SHAPE)
     kernel = kernels.named(KernelSpec("ntk", "conv", pooling="global"), SHAPE)
