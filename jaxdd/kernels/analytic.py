@@ -78,8 +78,8 @@ def kernel(spec: KernelSpec, image_shape: tuple[int, int, int]) -> Kernel:
         for x in (x1, x2):
             if math.prod(x.shape[1:]) != math.prod(image_shape):
                 raise InputError(
-                    f"the kernel is for images of shape {image_shape}, and got an array "
-                    f"{x.shape}; make it with kernels.named(spec, {x.shape[1:]})"
+                    f"the kernel is for images of shape {image_shape}, and got an "
+                    f"array {x.shape}; make it with kernels.named(spec, {x.shape[1:]})"
                 )
             x = x.reshape(len(x), height, width, -1)
             x = x.astype(jnp.promote_types(x.dtype, jnp.float32))

@@ -32,8 +32,8 @@ __all__ = [
 class Axis(NamedTuple):
     """One axis of both images: its length, and the offsets from first to last.
 
-    Offsets are taken cyclically, with one zero between the last pixel and the first. So
-    each pair stands once, and a convolution that moves one out of an image meets a zero.
+    Offsets are taken cyclically, with one zero between the last pixel and the first:
+    each pair stands once, and what a convolution moves out of an image meets a zero.
     """
 
     side: int
