@@ -46,8 +46,7 @@ def one_by_one(student: Callable[[int, str], Any]) -> Students:
     """Students that are not trained together, from a function of (position, stage)."""
 
     def students(positions: Sequence[int], stage: str) -> list[Any]:
-        (position,) = positions
-        return [student(position, stage)]
+        return [student(position, stage) for position in positions]
 
     return students
 

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from jaxdd.evaluation import evaluate
+from jaxdd.evaluation.measure import Entry, measure, one_by_one
 from jaxdd.evaluation.report import network_name
 from jaxdd.records import NetworkSpec
 from tests.evaluation.cases import (
@@ -87,3 +88,19 @@ def test_network_names() -> None:
     short = NetworkSpec(width=(32,), depth=3, norm="batch")
     assert network_name(short) == "convnet-32-32-32-batch"
     assert network_name(NetworkSpec("resnet18", norm="batch")) == "resnet18-batch"
+
+
+def test_what_is_not_trained_together_can_be_measured_in_groups() -> None:
+    """As the regressions beside students that are trained two at a time."""
+    made = one_by_one(lambda position, stage: 10 + position)
+    entry = Entry("set", made, {"task": lambda student, seed, stage: {"x": student}})
+    for together in (1, 2, 3):
+        (row,) = measure(
+            [entry],
+            [0, 1, 2],
+            protocol(full=False),
+            store={},
+            fingerprints=["a", "b", "c"],
+            together=together,
+        )
+        assert row["values"] == [10, 11, 12]
