@@ -197,11 +197,21 @@ def _largest(cost: Callable[[int], int], most: int, limit: int) -> tuple[int, in
     slope = max((cost(probe) - first) / (probe - 1), 1.0)
     size = min(most - 1, int((limit - first) / slope) + 1)
     while size > 1:
+        size = _even(size, most)
         last = cost(size)
         if last <= limit:
             return size, last
         size = min(size - 1, int(size * 0.9 * (limit - first) / (last - first)))
     return 1, first
+
+
+def _even(size: int, most: int) -> int:
+    """A divisor of `most` in (size/2, size], else the size.
+
+    Blocks that do not divide the images evenly make a copy of all that is filled up.
+    """
+    near = (n for n in range(size, size // 2, -1) if most % n == 0)
+    return next(near, size)
 
 
 def _refusal(
