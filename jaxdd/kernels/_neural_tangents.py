@@ -100,6 +100,7 @@ def kernel(spec: KernelSpec) -> Kernel:
 @contextlib.contextmanager
 def _compatible() -> Iterator[None]:
     """JAX with the names of 2024, and an empty module in place of TensorFlow's part."""
+    import jax.core
     import jax.extend.core
     from jax._src import ad_util, core, util
     from jax.interpreters import ad

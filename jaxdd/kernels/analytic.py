@@ -84,7 +84,7 @@ def kernel(spec: KernelSpec, image_shape: tuple[int, int, int]) -> Kernel:
             x = x.reshape(len(x), height, width, -1)
             x = x.astype(jnp.promote_types(x.dtype, jnp.float32))
             sides.append((x, scales(x)))
-        return _in_blocks(cross, *sides, largest)
+        return _in_blocks(cross, sides[0], sides[1], largest)
 
     return evaluate
 

@@ -3,18 +3,20 @@
 Sources: Nguyen et al., NeurIPS 2021 (ConvNet), Shankar et al., ICML 2020 (Myrtle).
 """
 
-from typing import Literal
-
 from jaxdd.base import InputError
 from jaxdd.records import KernelSpec
 
 __all__ = ["Layer", "layers"]
 
-Layer = Literal["dense", "conv", "activation", "pool", "global"]
-"""conv: 3x3, zero-padded; pool: means of 2x2, an odd row or column left out; global:
-the mean of all pixels; dense: of all that is left of an image."""
+Layer = str
+"""conv: 3x3, zero-padded; activation; pool: means of 2x2, an odd row or column left
+out; global: the mean of all pixels; dense: of all that is left of an image."""
 
-_BLOCK: tuple[Layer, ...] = ("conv", "activation")
+_BLOCK = ("conv", "activation")
+_POOL = ("pool",)
+_GLOBAL = ("global",)
+_DENSE = ("dense",)
+_HIDDEN = ("dense", "activation")
 _MYRTLE = {"myrtle5": (2, 1, 1), "myrtle7": (2, 2, 2), "myrtle10": (3, 3, 3)}
 _POOLINGS = {
     "fc": ("none",),
@@ -38,20 +40,20 @@ def layers(spec: KernelSpec) -> tuple[Layer, ...]:
             "architecture='conv', or kernels.from_stax"
         )
     if spec.architecture == "fc":
-        return ("dense", "activation") * spec.depth + ("dense",)
+        return _HIDDEN * spec.depth + _DENSE
     if spec.architecture in _MYRTLE:
         return _myrtle(_MYRTLE[spec.architecture])
     if spec.architecture == "conv" and spec.pooling != "average":
-        end: tuple[Layer, ...] = ("global",) if spec.pooling == "global" else ()
-        return _BLOCK * spec.depth + (*end, "dense")
+        end = _GLOBAL if spec.pooling == "global" else ()
+        return _BLOCK * spec.depth + end + _DENSE
     depth = spec.depth if spec.architecture == "conv" else 3
     first = _BLOCK if spec.architecture == "convnet" else ()
-    return first + (*_BLOCK, "pool") * depth + ("dense",)
+    return first + (_BLOCK + _POOL) * depth + _DENSE
 
 
 def _myrtle(repeats: tuple[int, ...]) -> tuple[Layer, ...]:
     """Stages of convolutions, each pooled; the last down to 1/32 of a side."""
     stages: tuple[Layer, ...] = ()
     for repeat in repeats:
-        stages += (*(_BLOCK * repeat), "pool")
-    return (*stages, "pool", "pool", "dense")
+        stages += _BLOCK * repeat + _POOL
+    return stages + _POOL + _POOL + _DENSE
