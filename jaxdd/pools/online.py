@@ -1,6 +1,6 @@
 """A pool of networks that train on the synthetic set while it is distilled."""
 
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -98,17 +98,20 @@ def online(
         return variables, opt
 
     def grow(
-        variables: Variables, opt: PyTree, age: Array, synthetic: Synthetic, key: Key
+        member: PyTree, synthetic: Synthetic, key: Key
     ) -> tuple[Variables, PyTree, Array]:
         """The steps of a visit."""
+        variables, opt, age = member
         if visit == (1, 1):
             return *train(variables, opt, synthetic, key), age + 1
         key_count, key_train = jax.random.split(key)
         least, most = visit
         count = jax.random.randint(key_count, (), least, most + 1, jnp.int32)
 
-        def one(number: Array, now: Any) -> tuple[Variables, PyTree]:
-            return train(*now, synthetic, jax.random.fold_in(key_train, number))
+        def one(number: Array, now: PyTree) -> tuple[Variables, PyTree]:
+            variables, opt = now
+            own = jax.random.fold_in(key_train, number)
+            return train(variables, opt, synthetic, own)
 
         after = jax.lax.fori_loop(0, count, one, (variables, opt))
         return *after, age + count
@@ -136,14 +139,14 @@ def online(
     ) -> OnlinePool:
         del given
         stacked = pool.variables, pool.opt, pool.age
-        member: Any = tree.take(stacked, index)
+        old = tree.take(stacked, index)
         if renew == "now":
-            member = grow(*member, synthetic, key)
-        old = member
+            old = grow(old, synthetic, key)
+        age = old[2]
         member = jax.lax.cond(
-            old[2] >= max_age,
-            lambda: (*fresh(key), jnp.zeros_like(old[2]) if anew else old[2]),
-            lambda: old if renew == "now" else grow(*old, synthetic, key),
+            age >= max_age,
+            lambda: (*fresh(key), jnp.zeros_like(age) if anew else age),
+            lambda: old if renew == "now" else grow(old, synthetic, key),
         )
         variables, opt, age = tree.write(stacked, index, member)
         return OnlinePool(variables, opt, age, pool.goal)
