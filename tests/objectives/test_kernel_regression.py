@@ -174,7 +174,9 @@ def test_random_features_approach_the_kernel_of_the_infinite_network(key):
     image = jax.random.normal(key, (5, *SHAPE))
     spec = KernelSpec("nngp", "conv", depth=1, pooling="average")
     exact = kernels.named(spec, SHAPE)(image, image)
-    network = networks.build(NetworkSpec((8,), norm="none", initialiser="he"), SHAPE, 0)
+    network = networks.build(
+        NetworkSpec(width=(8,), norm="none", initialiser="he"), SHAPE, 0
+    )
 
     @jax.jit
     def squared_error(key):
