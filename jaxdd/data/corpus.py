@@ -95,7 +95,7 @@ def dataset_from_arrays(
     if test is not None:
         test = check_split(*test, f"{name}: test")
         check_pair(train, test, name)
-    train = _shape(_limit(train, spec.train_limit, classes, "train_limit"), spec)
+    train = _shape(_limited(train, spec, "train_limit", classes), spec)
     whitening = whiten.fit(spec.whitening, train[0])
 
     def finish(split: Split) -> Corpus:
@@ -109,7 +109,7 @@ def dataset_from_arrays(
 
     if test is None:
         return Dataset(finish(train), None)
-    test = _shape(_limit(test, spec.test_limit, classes, "test_limit"), spec)
+    test = _shape(_limited(test, spec, "test_limit", classes), spec)
     return Dataset(finish(train), finish(test))
 
 
@@ -126,12 +126,9 @@ def _check_spec(spec: DataSpec) -> None:
         )
 
 
-def _limit(split: Split, limit: int | None, classes: int, field: str) -> Split:
-    """A seeded subset with the classes as equal in number as they can be.
-
-    Smaller limits give subsets of larger ones; the order of the rows is kept.
-    """
-    image, label = split
+def _limited(split: Split, spec: DataSpec, field: str, classes: int) -> Split:
+    """At most as many rows as the setting `field` says, in their order."""
+    (image, label), limit = split, getattr(spec, field)
     if limit is None or limit >= len(image):
         return split
     if limit < classes and field == "train_limit":
@@ -139,13 +136,31 @@ def _limit(split: Split, limit: int | None, classes: int, field: str) -> Split:
             f"data.train_limit is {limit}, but there are {classes} classes; it must "
             "be at least one image per class"
         )
+    rows = np.arange(limit)
+    if spec.limit_takes == "balanced":
+        rows = _balanced(len(image), label, limit)
+    elif field == "train_limit" and classes:
+        there = 0 if label is None else len(np.unique(label[rows]))
+        if there < classes:
+            raise InputError(
+                f"data.train_limit is {limit}, but the first {limit:,} images are of "
+                f"{there} of the {classes} classes; give a larger one, or "
+                "--data.limit-takes balanced"
+            )
+    return image[rows], None if label is None else label[rows]
+
+
+def _balanced(size: int, label: np.ndarray | None, limit: int) -> np.ndarray:
+    """Rows of a seeded subset with the classes as equal in number as they can be.
+
+    Smaller limits give subsets of larger ones.
+    """
     rng = np.random.default_rng(_SEED)
-    group = np.zeros(len(image), np.int32) if label is None else label
-    turn = np.zeros(len(image), np.int64)  # the k-th drawn of its class
+    group = np.zeros(size, np.int32) if label is None else label
+    turn = np.zeros(size, np.int64)  # the k-th drawn of its class
     for c in np.unique(group):
         turn[group == c] = rng.permutation(np.count_nonzero(group == c))
-    rows = np.sort(np.lexsort((rng.random(len(image)), turn))[:limit])
-    return image[rows], None if label is None else label[rows]
+    return np.sort(np.lexsort((rng.random(size), turn))[:limit])
 
 
 def _shape(split: Split, spec: DataSpec) -> Split:

@@ -20,7 +20,9 @@ __all__ = [
 FC1 = KernelSpec("ntk", "fc", depth=1)
 FC2 = KernelSpec("ntk", "fc", depth=2)
 CONVNET = KernelSpec("ntk", "convnet")
-MNIST_14 = DataSpec("mnist", train_limit=6000, test_limit=2000, pool=2)
+MNIST_14 = DataSpec(
+    "mnist", train_limit=6000, test_limit=2000, pool=2, limit_takes="first"
+)
 
 DATA: dict[str, tuple[DataSpec, tuple[int, int, int], int]] = {
     "mnist": (DataSpec("mnist"), (28, 28, 1), 10),

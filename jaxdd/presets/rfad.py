@@ -62,7 +62,14 @@ _SMALL = Preset(
 )
 _MNIST = dataclasses.replace(
     _SMALL,
-    data=DataSpec("mnist", train_limit=6000, test_limit=2000, pool=2, pad=2),
+    data=DataSpec(
+        "mnist",
+        train_limit=6000,
+        test_limit=2000,
+        pad=2,
+        pool=2,
+        limit_takes="first",
+    ),
     expected=(Expected("accuracy", 0.699, "prototype", "prototype"),),
 )
 

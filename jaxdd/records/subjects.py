@@ -176,6 +176,9 @@ class DataSpec:
     expert_budget: int = 4_000_000_000
     """Bytes of experts' trajectories that are kept on the device; beyond it the pieces
     that steps need are read while the steps before them run."""
+    limit_takes: Literal["balanced", "first"] = "balanced"
+    """What the limits keep: a seeded subset with equal classes, or the first images in
+    the order of the files (the first test images of MNIST are the harder ones)."""
 
 
 @dataclass(frozen=True)

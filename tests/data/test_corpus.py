@@ -118,6 +118,21 @@ def test_limits_take_a_balanced_subset_that_grows():
     np.testing.assert_array_equal(everything.image, image)
 
 
+def test_limits_take_the_first_rows_where_asked_to():
+    image, label = toy_images(per_class=12)
+    order = np.random.default_rng(0).permutation(len(image))
+    image, label = image[order], label[order]
+    spec = DataSpec(train_limit=20, test_limit=7, whitening="none", limit_takes="first")
+    data = dataset_from_arrays((image, label), (image, label), spec)
+    assert data.test is not None
+    np.testing.assert_array_equal(data.train.image, image[:20])
+    np.testing.assert_array_equal(data.test.label, label[:7])
+    by_class = np.argsort(label, kind="stable")
+    sorted_rows = image[by_class], label[by_class]
+    with pytest.raises(InputError, match="first 20 images are of 2 of the 4 classes"):
+        dataset_from_arrays(sorted_rows, None, spec)
+
+
 def test_limit_takes_all_of_a_small_class():
     image, label = toy_images(per_class=12)
     keep = (label != 3) | (np.cumsum(label == 3) <= 2)
