@@ -64,7 +64,6 @@ _SMALL = Preset(
 )
 _MNIST = dataclasses.replace(
     _SMALL,
-    distill=dataclasses.replace(_SMALL.distill, pool=10),
     data=DataSpec(
         "mnist",
         train_limit=6000,
