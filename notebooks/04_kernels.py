@@ -149,6 +149,8 @@ errors = [
 ]
 axes[-1].loglog(WIDTHS, errors, "o-")
 axes[-1].loglog(WIDTHS, errors[0] * (np.array(WIDTHS) / WIDTHS[0]) ** -0.5, "k:")
+axes[-1].set_xticks(WIDTHS, WIDTHS)
+axes[-1].minorticks_off()
 axes[-1].set(xlabel="width", title="relative error")
 plt.show()
 
@@ -187,7 +189,7 @@ for shift, (count, values) in enumerate(
 axis.set_yticks(place + 0.2, list(scores))
 axis.invert_yaxis()
 axis.set(xlabel="test accuracy, %", title="kernel ridge regression on digits")
-axis.legend(frameon=False)
+axis.legend(frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
 plt.show()
 
 # %% [markdown]
