@@ -10,7 +10,15 @@ from typing import Any
 HERE = Path(__file__).resolve().parent
 README = HERE.parent / "README.md"
 BEGIN, END = "<!-- results: begin -->", "<!-- results: end -->"
-UNTOLD = ("calibration_error", "ridge", "retries")  # in the files and reports
+UNTOLD = ("calibration_error", "ridge", "ridge_retries")  # in the files and reports
+KINDS = ("best", "median")
+SIDES = (
+    ("", "ours", "theirs"),
+    ("", "ours", "neural-tangents"),
+    (", forward", "ours, forward", "theirs, forward"),
+    (", gradient", "ours, gradient", "theirs, gradient"),
+)
+"""What a benchmark's name is given, and where its rows keep the two sides."""
 SETS = ("random", "kmeans", "class_mean", "full", "scratch")
 
 
@@ -88,29 +96,44 @@ def _cell(row: dict[str, Any] | None) -> str:
 
 
 def _speed() -> str:
-    """The newest row of every benchmark."""
+    """The newest row of every benchmark that measures another program beside ours."""
     newest: dict[str, dict[str, Any]] = {}
     for path in sorted((HERE / "results").glob("bench_*.jsonl")):
         for line in path.read_text().splitlines():
             row = json.loads(line)
-            newest[row["benchmark"]] = row
+            newest[row.get("benchmark", "")] = row
     lines = [
         "| benchmark | ours | other program | speed, best | median |",
         "| --- | --- | --- | --- | --- |",
     ]
-    lines += [
-        f"| {name} | {_measured(row, 'ours')} | {_measured(row, 'theirs')} |"
-        f" {row['speed, best']:.2f}x | {row['speed, median']:.2f}x |"
-        for name, row in newest.items()
-        if "theirs" in row
-    ]
+    for name, row in newest.items():
+        for part, ours, theirs in SIDES:
+            if ours in row and theirs in row:
+                best, median = (_speed_of(row, ours, theirs, k) for k in KINDS)
+                lines.append(
+                    f"| {name}{part} | {_measured(row, ours)} | "
+                    f"{_measured(row, theirs)} | {best:.2f}x | {median:.2f}x |"
+                )
     return "\n".join(lines) if len(lines) > 2 else ""
+
+
+def _speed_of(row: dict[str, Any], ours: str, theirs: str, kind: str) -> float:
+    """How many times as fast ours is, by the `kind` of its turns."""
+    if f"speed, {kind}" in row:
+        return row[f"speed, {kind}"]
+    return row[theirs][kind] / row[ours][kind]
 
 
 def _measured(row: dict[str, Any], who: str) -> str:
     """The best turn, in seconds unless the row says otherwise."""
     best, unit = row[who]["best"], row.get("settings", {}).get("unit", "")
-    return f"{best:,.0f} images/s" if unit.startswith("images") else f"{best:.3f} s"
+    return (
+        f"{best:,.0f} images/s"
+        if unit.startswith("images")
+        else f"{best:.4f} s"
+        if best < 0.01
+        else f"{best:.3f} s"
+    )
 
 
 if __name__ == "__main__":
