@@ -21,6 +21,7 @@ _CAPTIONS = {
     "architectures": "The same students' training, under other networks.",
     "grid": "The images, brought back from the space that networks see.",
     "grid_raw": "The same images as networks see them: whitened, one contrast for all.",
+    "labels": "The label of each image, as students are trained on it.",
     "loss": "Loss of the distillation on real batches: each step, and a running mean.",
 }
 
@@ -30,8 +31,8 @@ def page(report: RunReport, pictures: Mapping[str, bytes]) -> str:
 
     Args:
       report: what was measured.
-      pictures: PNG files by name: rows, grid, grid_raw, loss; missing ones are left
-        out.
+      pictures: PNG files by name: rows, grid, grid_raw, labels, loss; missing ones
+        are left out.
 
     Returns:
       HTML without any reference to another file or host.
@@ -41,7 +42,12 @@ def page(report: RunReport, pictures: Mapping[str, bytes]) -> str:
         _headline(report),
         _figure(pictures, "rows"),
         _section("Across architectures", *_architectures(report, pictures)),
-        _section("The distilled set", _figure(pictures, "grid"), _raw(pictures)),
+        _section(
+            "The distilled set",
+            _figure(pictures, "grid"),
+            _raw(pictures),
+            _figure(pictures, "labels"),
+        ),
         _section("How it was learned", _figure(pictures, "loss"), _loss(report)),
         _section("All rows", _rows(report)),
         _section("By kernel ridge regression", _regressions(report)),

@@ -13,7 +13,7 @@ from jaxdd import presets, whiten
 from jaxdd.base import Corpus, Dataset, Distilled
 from jaxdd.evaluation import Report
 from jaxdd.records import Expected
-from jaxdd.run import environment, figures
+from jaxdd.run import environment, figures, figures_labels
 from jaxdd.run import report as reports
 from jaxdd.run.config import JudgeConfig, RunConfig, run_hash
 from jaxdd.run.metrics import read_metrics
@@ -170,6 +170,8 @@ def draw(report: RunReport, distilled: Distilled, runs: Histories) -> dict[str, 
         "grid": figures.grid(images(distilled), label, names, title),
         "grid_raw": figures.grid(raw, label, names, f"{title}, as networks see them"),
     }
+    if hard and target.ndim > 1:
+        drawn["labels"] = figures_labels.labels(target, names, f"{title}: labels")
     if any(len(run.get("loss", ())) for run in runs):
         drawn["loss"] = figures.curves(runs)
     shown = reports.main_rows(report.rows)
