@@ -28,7 +28,8 @@ float64 residual, theirs float64. A stopped run repeats its metrics to its last 
 Their experiments on corrupted images are not offered.
 
 Expected: see `jaxdd/presets/rfad.py`; on MNIST at one image per class and 16 pixels
-with one network, mse and Adam 69.9 % by a trained network, random images 37.1 %.
+with one network, mse and Adam 69.9 % by a trained network, random images 37.1 %:
+reproduced, 69.3 and 38.2 % over five sets.
 """
 
 import dataclasses
