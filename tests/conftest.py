@@ -37,6 +37,25 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 _PROGRAMS = pytest.StashKey[str]()
+_LISTED = Path(__file__).with_name("slow.txt")
+
+
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    """Marks the tests of slow.txt: what they hold, quicker ones hold in part.
+
+    A name there that is no test any more is an error, once its whole file is collected.
+    """
+    listed = set(_LISTED.read_text().splitlines())
+    here = {item.nodeid.removeprefix("tests/"): item for item in items}
+    for name in listed & set(here):
+        here[name].add_marker("slow")
+    files = {name.partition("::")[0] for name in here}
+    whole = not any("::" in argument for argument in config.args)
+    gone = [n for n in listed - set(here) if n.partition("::")[0] in files]
+    if whole and gone:
+        raise pytest.UsageError(f"tests/slow.txt names no tests: {', '.join(gone)}")
 
 
 @pytest.fixture

@@ -10,10 +10,10 @@ import pytest
 
 FOLDER = Path(__file__).resolve().parents[1] / "notebooks"
 SCRIPTS = sorted(FOLDER.glob("*.py"))
-RUN = SCRIPTS[:1] + [pytest.param(p, marks=pytest.mark.slow) for p in SCRIPTS[1:]]
 
 
-@pytest.mark.parametrize("script", RUN, ids=lambda p: p.stem)
+@pytest.mark.slow
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda p: p.stem)
 def test_notebook_runs(script: Path, tmp_path: Path) -> None:
     environment = {
         **os.environ,

@@ -53,7 +53,7 @@ PUBLISHED = (
     "sgpr",
     "tesla",
 )
-TYPICAL = ("dc", "dm", "frepo", "kip", "krr_ssl", "mtt", "rat_bptt")
+TYPICAL = ("dm", "kip", "krr_ssl", "mtt")
 SECTIONS = (
     "Objective:",
     "Reference:",
@@ -176,7 +176,7 @@ def test_run_equals_single_steps_and_so_does_an_interrupted_one(
     assert_equal(run_all(tmp_path / "parts"), stepwise)
 
 
-@pytest.mark.parametrize("name", ITERATIVE)
+@pytest.mark.parametrize("name", _some_now(ITERATIVE, TYPICAL))
 def test_sharded_batch_gives_the_same_step(name: str, x64) -> None:
     this = case(name)
     if len(jax.devices()) < 8:
