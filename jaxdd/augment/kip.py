@@ -37,7 +37,7 @@ def kip(strategy: str, image_shape: tuple[int, int, int]) -> Augment:
     Raises:
       InputError: an unknown operation.
     """
-    known = dict.fromkeys(("rotate", "shift", "flip"), geometry.flip())
+    known = {name: geometry.flip() for name in _ALL.split("_")}
     names = policy.named_operations(strategy or _ALL, known, "kip")
     parts = {}
     if "rotate" in names or "shift" in names:

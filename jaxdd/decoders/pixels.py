@@ -86,7 +86,9 @@ def pixels(
     centred = labels in ("centred", "centred_fixed")
 
     def rows_of_classes(dtype: Any) -> Array:
-        return label_scale * centred_one_hot(classes, task.num_classes, dtype)
+        return label_scale * centred_one_hot(
+            jnp.asarray(classes), task.num_classes, dtype
+        )
 
     def init_params(key: Key, corpus: Corpus, assets: Assets) -> PyTree:
         rows_of = None if represent is not None else task.ipc
