@@ -158,7 +158,7 @@ METHOD = Method(
     smoke=KipConfig(
         kernel=KernelSpec("ntk", "fc", depth=1, activation="erf"),
         learn_labels=True,
-        batch=32,
+        batch=40,
         optimiser=OptimiserSpec("adam", 1e-2),
     ),
     parts=Parts(
