@@ -1,9 +1,13 @@
 """What the presets of kernel methods share: kernels, data, small protocols."""
 
+from typing import Any
+
 from jaxdd.records import (
     DataSpec,
     KernelSpec,
+    NetworkSpec,
     OptimiserSpec,
+    Preset,
     Protocol,
     Recipe,
 )
@@ -14,7 +18,10 @@ __all__ = [
     "FC1",
     "FC2",
     "MNIST_14",
+    "MNIST_16",
+    "SMALL_NET",
     "by_kernel",
+    "small",
 ]
 
 FC1 = KernelSpec("ntk", "fc", depth=1)
@@ -23,6 +30,10 @@ CONVNET = KernelSpec("ntk", "convnet")
 MNIST_14 = DataSpec(
     "mnist", train_limit=6000, test_limit=2000, pool=2, limit_takes="first"
 )
+MNIST_16 = DataSpec(
+    "mnist", train_limit=6000, test_limit=2000, pad=2, pool=2, limit_takes="first"
+)
+SMALL_NET = NetworkSpec(width=(16, 32), norm="none", initialiser="flax")
 
 DATA: dict[str, tuple[DataSpec, tuple[int, int, int], int]] = {
     "mnist": (DataSpec("mnist"), (28, 28, 1), 10),
@@ -42,4 +53,22 @@ def by_kernel(name: str, *kernels: KernelSpec) -> Protocol:
         probe=Recipe(steps=0),
         fine_tune=Recipe(steps=0),
         kernels=kernels,
+    )
+
+
+def small(config: Any) -> Preset:
+    """Settings for a narrow network on the embedded digits, one image per class."""
+    return Preset(
+        distill=config,
+        data=DataSpec("digits"),
+        ipc=1,
+        steps=500,
+        evaluate=Protocol(
+            name="krr_small",
+            network=SMALL_NET,
+            train=Recipe(steps=300, optimiser=OptimiserSpec("adam", 3e-3), loss="mse"),
+        ),
+        source="a small version of the paper's recipe, for two CPU cores",
+        hours="under a minute",
+        hardware="2 CPU cores",
     )

@@ -26,52 +26,32 @@ from typing import Any
 
 from jaxdd import protocols
 from jaxdd.methods.frepo import FrepoConfig
+from jaxdd.presets._kernels import MNIST_16, SMALL_NET, small
 from jaxdd.records import (
     DataSpec,
     Expected,
     NetworkSpec,
     OptimiserSpec,
     Preset,
-    Protocol,
-    Recipe,
 )
 
 __all__ = ["DATA", "DEFAULT", "PRESETS"]
 
 DEFAULT = "digits"
 
-_SMALL_NET = NetworkSpec(width=(16, 32), norm="none", initialiser="flax")
-_SMALL = Preset(
-    distill=FrepoConfig(
-        network=_SMALL_NET,
+_SMALL = small(
+    FrepoConfig(
+        network=SMALL_NET,
         pool=4,
         inner=OptimiserSpec("adam", 9e-4),
         outer=OptimiserSpec("lamb", 3e-3, schedule="cosine", final=0.1),
         batch=256,
         flip=False,
-    ),
-    data=DataSpec("digits"),
-    ipc=1,
-    steps=500,
-    evaluate=Protocol(
-        name="krr_small",
-        network=_SMALL_NET,
-        train=Recipe(steps=300, optimiser=OptimiserSpec("adam", 3e-3), loss="mse"),
-    ),
-    source="a small version of the paper's recipe, for two CPU cores",
-    hours="under a minute",
-    hardware="2 CPU cores",
+    )
 )
 _MNIST = dataclasses.replace(
     _SMALL,
-    data=DataSpec(
-        "mnist",
-        train_limit=6000,
-        test_limit=2000,
-        pad=2,
-        pool=2,
-        limit_takes="first",
-    ),
+    data=MNIST_16,
     expected=(Expected("accuracy", 0.614, "prototype; ± 0.036", "prototype"),),
 )
 _MNIST28 = dataclasses.replace(

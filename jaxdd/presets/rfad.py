@@ -21,9 +21,8 @@ Adam: FRePo whose networks never train.
 import dataclasses
 
 from jaxdd.methods.rfad import RfadConfig
-from jaxdd.presets._kernels import DATA
+from jaxdd.presets._kernels import DATA, MNIST_16, SMALL_NET, small
 from jaxdd.records import (
-    DataSpec,
     Expected,
     KernelSpec,
     NetworkSpec,
@@ -37,39 +36,20 @@ __all__ = ["DEFAULT", "PRESETS"]
 
 DEFAULT = "digits"
 
-_SMALL_NET = NetworkSpec(width=(16, 32), norm="none", initialiser="he")
-_SMALL = Preset(
-    distill=RfadConfig(
-        network=_SMALL_NET,
+_SMALL = small(
+    RfadConfig(
+        network=dataclasses.replace(SMALL_NET, initialiser="he"),
         members=1,
         loss="mse",
         optimiser=OptimiserSpec("adam", 1e-2),
         matrix_rate=0.0,
         batch=256,
         held_out=0,
-    ),
-    data=DataSpec("digits"),
-    ipc=1,
-    steps=500,
-    evaluate=Protocol(
-        name="krr_small",
-        network=dataclasses.replace(_SMALL_NET, initialiser="flax"),
-        train=Recipe(steps=300, optimiser=OptimiserSpec("adam", 3e-3), loss="mse"),
-    ),
-    source="a small version of the paper's recipe, for two CPU cores",
-    hours="under a minute",
-    hardware="2 CPU cores",
+    )
 )
 _MNIST = dataclasses.replace(
     _SMALL,
-    data=DataSpec(
-        "mnist",
-        train_limit=6000,
-        test_limit=2000,
-        pad=2,
-        pool=2,
-        limit_takes="first",
-    ),
+    data=MNIST_16,
     expected=(Expected("accuracy", 0.699, "prototype", "prototype"),),
 )
 
