@@ -17,7 +17,8 @@ one; no mixed-integer refinement.
 Differences from the authors' code: DC-BENCH covers features of a trained network; here
 the kernel is a setting, pixels by default.
 
-Expected: near the random row: outliers are chosen early.
+Expected: near the random row, since outliers are chosen early; at one image per class
+its first choice, the image nearest to the mean, is above it.
 """
 
 from dataclasses import dataclass

@@ -2,7 +2,7 @@
 
 | preset | command | expected | status |
 | --- | --- | --- | --- |
-| digits | `python experiments/run.py --method frepo` | random + 15 points; under a minute on 2 CPU cores | pending |
+| digits | `python experiments/run.py --method frepo` | random + 15 points; under a minute on 2 CPU cores | 84.0 ± 1.7 %, class means 86.7, random 61.1 ± 2.9, 3 sets, no result file |
 | mnist | `... --method frepo --preset mnist --data.dir DIR --seeds 5` | 61.4 ± 3.6 %, random 37.1 ± 2.4 (a prototype) | 67.0 ± 3.1 %, class means 64.0, random 38.2 ± 5.4, 5 sets, experiments/results/frepo_mnist.json |
 | mnist28 | `... --preset mnist28 --data.dir DIR` | at least 80 % within an hour on 2 CPU cores | 88.3 ± 0.5 %, class means 76.1, random 59.3 ± 6.5, 5 students of one set, experiments/results/frepo_mnist28.json |
 | mnist_ipc1_paper, mnist_paper (10 images), mnist_ipc50_paper | `... --preset mnist_paper --data.dir DIR` | 93.0 ± 0.4, 98.6 ± 0.1, 99.2 ± 0.0 % | pending |

@@ -2,7 +2,7 @@
 
 | preset | command | expected | status |
 | --- | --- | --- | --- |
-| digits | `python experiments/run.py --method kip` | random + 15 points by kernel regression; seconds on 2 CPU cores | pending |
+| digits | `python experiments/run.py --method kip` | random + 15 points by kernel regression; seconds on 2 CPU cores | 97.1 ± 0.5 %, class means 89.6, random 66.0 ± 4.1, 3 sets, no result file |
 | mnist | `... --method kip --preset mnist --data.dir DIR --seeds 5` | 85.3 ± 3 % by kernel regression, random 39.5 ± 1.2; at `--ipc 10` 93.3, random 72.2 | 86.2 ± 0.2 %, class means 72.7, random 40.6 ± 5.8, 5 sets, experiments/results/kip_mnist.json |
 | cifar10_fc | `... --preset cifar10_fc --data.dir DIR` | from 20-27 % (by draw) to 46.7 ± 1.5 % by kernel regression on the whole test set | 46.7 ± 0.1 %, random 24.2 ± 0.5, 3 sets, CIFAR-10 as JPEG, experiments/results/kip_cifar10_fc.json |
 | mnist_ipc1_paper, mnist_paper (10 images), mnist_ipc50_paper | `... --preset mnist_paper --data.dir DIR` | 97.3, 99.1, 99.5 % by kernel regression; 90.1, 97.5, 98.3 by a trained network | pending |

@@ -2,7 +2,7 @@
 
 | preset | command | expected | status |
 | --- | --- | --- | --- |
-| digits | `python experiments/run.py --method rfad` | random + 15 points; under a minute on 2 CPU cores | pending |
+| digits | `python experiments/run.py --method rfad` | random + 15 points; under a minute on 2 CPU cores | 86.0 ± 0.3 %, class means 86.7, random 61.1 ± 2.9, 3 sets, no result file |
 | mnist | `... --method rfad --preset mnist --data.dir DIR --seeds 5` | 69.9 ± 5 %, random 37.1 ± 2.4 | 69.3 ± 2.9 %, class means 64.0, random 38.2 ± 5.4, 5 sets, experiments/results/rfad_mnist.json |
 | mnist_ipc1_paper, mnist_paper (10 images), mnist_ipc50_paper | `... --preset mnist_paper --data.dir DIR` | 94.4, 98.5, 98.8 % by a trained network; 96.7, 99.0, 99.1 by kernel regression | pending |
 | fashion_ipc1_paper, fashion_paper, fashion_ipc50_paper | as above | 78.6, 87.0, 88.8; 81.6, 90.0, 91.3 | pending |
