@@ -76,6 +76,8 @@ bench: $(STAMP)-base
 	@$(PY) experiments/bench_trajectory.py $(call THEIRS,$(MTT_DISTILLATION))
 	@$(PY) experiments/bench_frepo.py $(if $(FREPO),--checkout $(FREPO))
 	@$(PY) experiments/bench_kernels.py
+	@$(PY) experiments/bench_kip.py
+	@$(PY) experiments/bench_regression.py
 	@$(PY) experiments/bench_data.py
 	@$(PY) experiments/tables.py
 

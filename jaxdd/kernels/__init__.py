@@ -9,7 +9,7 @@ from jaxdd.kernels.empirical import empirical_ntk
 from jaxdd.kernels.feature import features
 from jaxdd.kernels.iterative import IterativeInfo, Operator, fit_iterative, operator
 from jaxdd.kernels.kernel import Kernel
-from jaxdd.kernels.memory import Blocks, block_rows, choose_blocks, within
+from jaxdd.kernels.memory import Blocks, choose_blocks, within
 from jaxdd.kernels.nystrom import fit_nystrom
 from jaxdd.kernels.random_features import feature_map, random_features
 from jaxdd.kernels.ridge import Ridge, SolveInfo, fit, fit_features, predict
@@ -22,7 +22,6 @@ __all__ = [
     "Operator",
     "Ridge",
     "SolveInfo",
-    "block_rows",
     "blocked",
     "check_finite",
     "choose_blocks",

@@ -16,7 +16,7 @@ from jaxdd.kernels.blocked import blocked
 from jaxdd.kernels.kernel import Kernel
 from jaxdd.kernels.sharded import sharded
 
-__all__ = ["Blocks", "block_rows", "choose_blocks", "required_bytes", "within"]
+__all__ = ["Blocks", "choose_blocks", "required_bytes", "within"]
 
 Shape = tuple[int, ...]
 
@@ -75,36 +75,6 @@ def choose_blocks(
     if taken <= budget_bytes:
         return Blocks(1, columns, taken)
     raise _refusal(n, m, x_shape, taken, budget_bytes, "one pair of images at a time")
-
-
-def block_rows(
-    kernel: Kernel,
-    x_shape: Shape,
-    y_shape: Shape,
-    budget_bytes: int,
-    *,
-    variables: PyTree = (),
-    gradient: bool = True,
-) -> int:
-    """`choose_blocks` where columns stay whole: the number of rows.
-
-    Raises:
-      InputError: a single row by all columns does not fit; says the bytes.
-    """
-
-    @cache
-    def cost(rows: int) -> int:
-        parts = blocked(kernel, rows)
-        return required_bytes(
-            parts, x_shape, y_shape, variables=variables, gradient=gradient
-        )
-
-    rows, taken = _largest(cost, x_shape[0], budget_bytes)
-    if taken <= budget_bytes:
-        return rows
-    raise _refusal(
-        x_shape[0], y_shape[0], x_shape, taken, budget_bytes, "one row at a time"
-    )
 
 
 def within(

@@ -1,5 +1,6 @@
 """A pool of networks that train on the synthetic set while it is distilled."""
 
+from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 import jax
@@ -79,42 +80,13 @@ def online(
     """
     _check(size, max_age, reset, ages, batch)
     _check_visit(visit, renew)
-    fit, anew = fit_step(network, optimiser, supervised(loss)), reset == "paper"
+    anew = reset == "paper"
 
     def fresh(key: Key) -> tuple[Variables, PyTree]:
         variables = network.init(key)
         return variables, optimiser.init(variables.params)
 
-    def train(
-        variables: Variables, opt: PyTree, synthetic: Synthetic, key: Key
-    ) -> tuple[Variables, PyTree]:
-        images, targets = synthetic.image, synthetic.target
-        rows = images.shape[0]
-        if batch is not None and batch < rows:
-            key, key_rows = jax.random.split(key)
-            chosen = permuted(key_rows, jnp.arange(batch), rows)
-            images, targets = images[chosen], targets[chosen]
-        variables, opt, _ = fit(variables, opt, images, targets, key)
-        return variables, opt
-
-    def grow(
-        member: PyTree, synthetic: Synthetic, key: Key
-    ) -> tuple[Variables, PyTree, Array]:
-        """The steps of a visit."""
-        variables, opt, age = member
-        if visit == (1, 1):
-            return *train(variables, opt, synthetic, key), age + 1
-        key_count, key_train = jax.random.split(key)
-        least, most = visit
-        count = jax.random.randint(key_count, (), least, most + 1, jnp.int32)
-
-        def one(number: Array, now: PyTree) -> tuple[Variables, PyTree]:
-            variables, opt = now
-            own = jax.random.fold_in(key_train, number)
-            return train(variables, opt, synthetic, own)
-
-        after = jax.lax.fori_loop(0, count, one, (variables, opt))
-        return *after, age + count
+    train, grow = _visits(network, optimiser, loss, batch, visit)
 
     def init(key: Key, assets: Assets, synthetic: Synthetic) -> OnlinePool:
         del assets, synthetic
@@ -166,6 +138,49 @@ def online(
     if ages is not None:
         return Pool(init, draw, update)
     return Pool(init, draw, update, warm, max(max_age - 1, 0))
+
+
+def _visits(
+    network: Network,
+    optimiser: optax.GradientTransformation,
+    loss: Literal["mse", "cross_entropy", "half_squared_error"],
+    batch: int | None,
+    visit: tuple[int, int],
+) -> tuple[Callable[..., tuple[Variables, PyTree]], Callable[..., tuple]]:
+    """One inner step of a member, and all those of a visit (see `online`)."""
+    fit = fit_step(network, optimiser, supervised(loss))
+
+    def train(
+        variables: Variables, opt: PyTree, synthetic: Synthetic, key: Key
+    ) -> tuple[Variables, PyTree]:
+        images, targets = synthetic.image, synthetic.target
+        rows = images.shape[0]
+        if batch is not None and batch < rows:
+            key, key_rows = jax.random.split(key)
+            chosen = permuted(key_rows, jnp.arange(batch), rows)
+            images, targets = images[chosen], targets[chosen]
+        variables, opt, _ = fit(variables, opt, images, targets, key)
+        return variables, opt
+
+    def grow(
+        member: PyTree, synthetic: Synthetic, key: Key
+    ) -> tuple[Variables, PyTree, Array]:
+        variables, opt, age = member
+        if visit == (1, 1):
+            return *train(variables, opt, synthetic, key), age + 1
+        key_count, key_train = jax.random.split(key)
+        least, most = visit
+        count = jax.random.randint(key_count, (), least, most + 1, jnp.int32)
+
+        def one(number: Array, now: PyTree) -> tuple[Variables, PyTree]:
+            variables, opt = now
+            own = jax.random.fold_in(key_train, number)
+            return train(variables, opt, synthetic, own)
+
+        after = jax.lax.fori_loop(0, count, one, (variables, opt))
+        return *after, age + count
+
+    return train, grow
 
 
 def _check(

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import pytest
 
 from jaxdd.base import InputError
-from jaxdd.kernels import block_rows, blocked, choose_blocks
+from jaxdd.kernels import blocked, choose_blocks
 from jaxdd.kernels.memory import required_bytes, within
 
 X, Y = (24, 8, 8, 1), (18, 8, 8, 1)
@@ -24,15 +24,15 @@ def whole():
 
 
 def test_all_rows_where_they_fit(whole):
-    assert block_rows(heavy, X, Y, 2 * whole) == X[0]
+    blocks = choose_blocks(heavy, X, Y, 2 * whole)
+    assert (blocks.rows, blocks.columns) == (X[0], Y[0])
 
 
 def test_rows_that_fit_and_not_far_below(whole):
     budget = whole // 4
-    rows = block_rows(heavy, X, Y, budget)
-    taken = required_bytes(blocked(heavy, rows), X, Y)
-    assert 1 < rows < X[0]
-    assert budget / 2 < taken <= budget
+    blocks = choose_blocks(heavy, X, Y, budget)
+    assert 1 < blocks.rows < X[0]
+    assert budget / 2 < blocks.bytes <= budget
 
 
 def test_columns_where_a_row_does_not_fit(whole):
@@ -50,13 +50,11 @@ def test_a_value_takes_less_than_a_gradient(whole):
     assert required_bytes(heavy, X, Y, gradient=False) < whole
 
 
-@pytest.mark.parametrize("choose", [block_rows, choose_blocks])
-def test_too_large_even_in_blocks_says_the_bytes(choose):
+def test_too_large_even_in_blocks_says_the_bytes():
     with pytest.raises(InputError) as caught:
-        choose(heavy, X, Y, 1000)
+        choose_blocks(heavy, X, Y, 1000)
     text = str(caught.value)
-    smallest = blocked(heavy, 1, 1 if choose is choose_blocks else None)
-    assert f"{required_bytes(smallest, X, Y):,} bytes" in text
+    assert f"{required_bytes(blocked(heavy, 1, 1), X, Y):,} bytes" in text
     assert "budget is 1,000 bytes" in text
     assert "24 by 18 images of 8x8x1" in text
 
@@ -64,7 +62,7 @@ def test_too_large_even_in_blocks_says_the_bytes(choose):
 def test_variables_may_be_shapes():
     scaled = lambda x1, x2, v: heavy(x1, x2) * v
     shape = jax.ShapeDtypeStruct((), jnp.float32)
-    assert block_rows(scaled, X, Y, 1 << 40, variables=shape) == X[0]
+    assert choose_blocks(scaled, X, Y, 1 << 40, variables=shape).rows == X[0]
 
 
 def test_what_a_run_has_to_say(whole):
