@@ -19,9 +19,9 @@ from pathlib import Path
 
 import benchmark
 
-from jaxdd.data import folders
-from jaxdd.data.archive import SUFFIXES, open_tree
-from jaxdd.data.decode import decode_all
+from jaxdd.data.readers import folders
+from jaxdd.data.readers.archive import SUFFIXES, open_tree
+from jaxdd.data.readers.decode import decode_all
 from jaxdd.data.source import silent
 from jaxdd.records import DataSpec
 

@@ -24,9 +24,9 @@ from jaxdd import whiten
 from jaxdd.base import Corpus, Metrics, State, Task
 from jaxdd.data import corpus
 from jaxdd.data.feeds import sample
-from jaxdd.methods.dm import DmConfig, dm
+from jaxdd.loop.chunk import compiled_chunk
+from jaxdd.methods.matching.dm import DmConfig, dm
 from jaxdd.records import NetworkSpec
-from jaxdd.run.chunk import compiled_chunk
 
 REFERENCE = Path(__file__).resolve().parent / "reference" / "dm_torch.py"
 CLASSES, PER_CLASS, SHAPE = 10, 512, (32, 32, 3)

@@ -27,22 +27,23 @@ import numpy as np
 from benchmark import Reference, append, origin, summary
 
 from jaxdd import whiten
-from jaxdd.base import Corpus, InputError, PyTree
+from jaxdd.base import Corpus, PyTree
 from jaxdd.data import corpus
 from jaxdd.data.load import load
+from jaxdd.devices.students import student_group
+from jaxdd.errors import InputError
+from jaxdd.loop.chunk import compiled_chunk
 from jaxdd.prepare.expert_course import Course, course_of
 from jaxdd.prepare.expert_training import begin_recording, recording_step
 from jaxdd.records import (
     AugmentSpec,
     DataSpec,
     Experts,
+    LoopConfig,
     NetworkSpec,
     OptimiserSpec,
     Recipe,
 )
-from jaxdd.run.chunk import compiled_chunk
-from jaxdd.run.config import LoopConfig
-from jaxdd.run.judging import student_group
 
 REFERENCE = Path(__file__).resolve().parent / "reference" / "experts_torch.py"
 CLASSES, SHAPE, SEED, BATCH = 10, (32, 32, 3), 0, 256

@@ -30,9 +30,9 @@ from benchmark import append, origin, summary
 from jaxdd import whiten
 from jaxdd.base import Batch, Task
 from jaxdd.data import corpus
-from jaxdd.methods.frepo import FrepoConfig, frepo
+from jaxdd.loop.chunk import compiled_chunk
+from jaxdd.methods.kernel.frepo import FrepoConfig, frepo
 from jaxdd.records import NetworkSpec, OptimiserSpec
-from jaxdd.run.chunk import compiled_chunk
 
 CLASSES, STEPS, RATE, INNER_RATE, SEED = 10, 1000, 3e-3, 9e-4, 0
 

@@ -21,7 +21,8 @@ import numpy as np
 from benchmark import append, origin, summary
 
 from jaxdd import kernels
-from jaxdd.base import Array, InputError
+from jaxdd.base import Array
+from jaxdd.errors import InputError
 from jaxdd.kernels import Kernel
 from jaxdd.records import KernelSpec
 

@@ -25,9 +25,9 @@ from jaxdd import kernels, whiten
 from jaxdd.base import Batch, Corpus, Metrics, State, Task
 from jaxdd.data import corpus
 from jaxdd.data.feeds import sample
-from jaxdd.losses import centred_one_hot
-from jaxdd.methods.kip import KipConfig, kip
+from jaxdd.methods.kernel.kip import KipConfig, kip
 from jaxdd.records import KernelSpec
+from jaxdd.training.losses import centred_one_hot
 
 CLASSES, SHAPE, SEED = 10, (32, 32, 3), 0
 

@@ -24,7 +24,7 @@ import jax.numpy as jnp
 import numpy as np
 from benchmark import Reference, append, origin, summary
 
-from jaxdd import networks, optimisers, whiten
+from jaxdd import networks, whiten
 from jaxdd.base import (
     Array,
     Assets,
@@ -39,11 +39,12 @@ from jaxdd.base import (
 )
 from jaxdd.data import corpus
 from jaxdd.kernels.ridge import KRR_ST
-from jaxdd.methods.krr_ssl import KrrSslConfig, krr_ssl
+from jaxdd.loop.chunk import compiled_chunk
+from jaxdd.methods.kernel.krr_ssl import KrrSslConfig, krr_ssl
 from jaxdd.networks.teacher import represent
 from jaxdd.objectives.regression import krr_mse
 from jaxdd.pools import online
-from jaxdd.run.chunk import compiled_chunk
+from jaxdd.training import optimisers
 
 REFERENCE = Path(__file__).resolve().parent / "reference" / "krr_st_torch.py"
 OUTPUTS, SHAPE, SEED = 512, (32, 32, 3), 0

@@ -28,16 +28,17 @@ import numpy as np
 from benchmark import Reference, append, origin, summary
 
 from jaxdd import networks, whiten
-from jaxdd.base import InputError, Metrics, PyTree
-from jaxdd.batches import array_source, in_steps
+from jaxdd.base import Metrics, PyTree
 from jaxdd.data import corpus
 from jaxdd.data.load import load
-from jaxdd.protocols import PROTOCOLS
+from jaxdd.devices.mesh import make_mesh, replicate, split_lead, spread
+from jaxdd.errors import InputError
+from jaxdd.loop.chunk import compiled_chunk
+from jaxdd.presets.protocols import PROTOCOLS
 from jaxdd.records import DataSpec, NetworkSpec
-from jaxdd.run.chunk import compiled_chunk
-from jaxdd.run.mesh import make_mesh, replicate, split_lead, spread
 from jaxdd.select import random_rows, subset
 from jaxdd.training import Trainer, trainer
+from jaxdd.training.batches import array_source, in_steps
 
 REFERENCE = Path(__file__).resolve().parent / "reference" / "students_torch.py"
 CLASSES, SHAPE, SEED = 10, (32, 32, 3), 0

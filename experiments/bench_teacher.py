@@ -27,14 +27,14 @@ from benchmark import Reference, append, origin, summary
 from jaxdd import whiten
 from jaxdd.base import Array, Corpus
 from jaxdd.data import corpus
+from jaxdd.loop.chunk import compiled_chunk
 from jaxdd.networks.conv import choose, convolve
 from jaxdd.networks.norm import BatchNorm
 from jaxdd.networks.teacher import training_network
 from jaxdd.prepare.ssl import two_views
 from jaxdd.prepare.ssl_losses import objective
-from jaxdd.presets import _teachers
+from jaxdd.presets import teachers as _teachers
 from jaxdd.records import AugmentSpec, OptimiserSpec, Recipe, Teacher
-from jaxdd.run.chunk import compiled_chunk
 from jaxdd.training import trainer
 
 REFERENCE = Path(__file__).resolve().parent / "reference" / "teacher_torch.py"

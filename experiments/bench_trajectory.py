@@ -28,12 +28,13 @@ import optax
 from benchmark import Reference, append, origin, summary
 from jax.flatten_util import ravel_pytree
 
-from jaxdd import losses, networks, unroll
+from jaxdd import networks, unroll
 from jaxdd.base import Array, Metrics, PyTree
+from jaxdd.devices.mesh import device_per_core, make_mesh, replicate, set_around
+from jaxdd.loop.chunk import compiled_chunk
 from jaxdd.objectives.portioned import count_portions
 from jaxdd.records import NetworkSpec
-from jaxdd.run.chunk import compiled_chunk
-from jaxdd.run.mesh import device_per_core, make_mesh, replicate, set_around
+from jaxdd.training import losses
 from jaxdd.unroll import SGD
 
 REFERENCE = Path(__file__).resolve().parent / "reference" / "mtt_torch.py"

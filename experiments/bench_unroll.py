@@ -22,9 +22,10 @@ import jax.numpy as jnp
 from benchmark import append, origin
 from jax.flatten_util import ravel_pytree
 
-from jaxdd import losses, networks, unroll
+from jaxdd import networks, unroll
 from jaxdd.base import Array, PyTree
 from jaxdd.records import NetworkSpec
+from jaxdd.training import losses
 from jaxdd.unroll import SGD, Adam, Adjoint, Backprop, InnerProblem
 
 SHAPE, CLASSES, RATE = (32, 32, 3), 10, 0.01

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from jaxdd.run import environment
+from jaxdd.report import environment
 
 RESULTS = Path(__file__).resolve().parent / "results"
 

@@ -23,17 +23,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from experiments.collectives import communicated
 from jaxdd import networks, tree
 from jaxdd.base import Assets, Dataset, TeacherAsset
-from jaxdd.batches import array_source
 from jaxdd.data.corpus import dataset_from_arrays
-from jaxdd.networks.teacher import represent
-from jaxdd.prepare.ssl import train_teacher
-from jaxdd.records import DataSpec, NetworkSpec, Recipe
-from jaxdd.run import choose, environment
-from jaxdd.run.communication import communicated
-from jaxdd.run.config import from_preset, override
-from jaxdd.run.mesh import (
+from jaxdd.devices.mesh import (
     make_mesh,
     mesh_of,
     on_mesh,
@@ -43,8 +37,15 @@ from jaxdd.run.mesh import (
     split_lead,
     spread,
 )
+from jaxdd.networks.teacher import represent
+from jaxdd.prepare.ssl import train_teacher
+from jaxdd.records import DataSpec, NetworkSpec, Recipe
+from jaxdd.report import environment
+from jaxdd.run import choose
+from jaxdd.run.config import from_preset, override
 from jaxdd.run.plan import Plan, distil, make_plan
 from jaxdd.training import trainer
+from jaxdd.training.batches import array_source
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results" / "communication.jsonl"

@@ -21,11 +21,11 @@ import numpy as np
 from jaxdd import artefact, whiten
 from jaxdd.base import Batch, State
 from jaxdd.data.load import load
+from jaxdd.loop.loop import Loop
 from jaxdd.networks.teacher import represent
 from jaxdd.run import workdir
 from jaxdd.run.cli import parse
 from jaxdd.run.config import RunConfig, cache_folder
-from jaxdd.run.loop import Loop
 from jaxdd.run.pipeline import assets_of
 from jaxdd.run.plan import Plan, key_of, make_plan, seeds_of
 

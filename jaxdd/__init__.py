@@ -18,13 +18,13 @@ if TYPE_CHECKING:
         Dataset,
         Distilled,
         Distiller,
-        InputError,
         Method,
         Network,
         State,
         Synthetic,
         Task,
     )
+    from jaxdd.errors import InputError
 
 __version__ = "0.1.0"
 
@@ -48,7 +48,8 @@ __all__ = [
     "save",
 ]
 
-_API = {"distill", "evaluate", "load", "save"}
+_HOME = dict.fromkeys(("distill", "evaluate", "load", "save"), "jaxdd.api")
+_HOME["InputError"] = "jaxdd.errors"
 _PACKAGES = {"methods", "networks", "presets"}
 
 
@@ -57,7 +58,7 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'jaxdd' has no attribute {name!r}")
     if name in _PACKAGES:
         return importlib.import_module(f"jaxdd.{name}")
-    home = importlib.import_module("jaxdd.api" if name in _API else "jaxdd.base")
+    home = importlib.import_module(_HOME.get(name, "jaxdd.base"))
     return getattr(home, name)
 
 

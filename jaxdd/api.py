@@ -11,17 +11,19 @@ import numpy as np
 
 from jaxdd import artefact
 from jaxdd.artefact import load
-from jaxdd.base import Dataset, Distilled, InputError
+from jaxdd.base import Dataset, Distilled
 from jaxdd.data.corpus import dataset_from_arrays
-from jaxdd.evaluation import Report, parse_kernel
+from jaxdd.errors import InputError
+from jaxdd.evaluation import Report
 from jaxdd.evaluation import evaluate as _evaluate
+from jaxdd.kernels.spelling import parse_kernel
+from jaxdd.loop.loop import Loop
 from jaxdd.records import KernelSpec
-from jaxdd.run import choose, console
+from jaxdd.report import console
+from jaxdd.run import choose
 from jaxdd.run.config import RunConfig, cache_folder, from_preset, override, run_hash
-from jaxdd.run.loop import Loop
 from jaxdd.run.pipeline import assets_of
-from jaxdd.run.plan import distil, make_plan, package
-from jaxdd.run.segments import segments_outside
+from jaxdd.run.plan import distil, make_plan, package, segments_outside
 
 __all__ = ["distill", "evaluate", "load", "save"]
 

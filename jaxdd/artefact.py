@@ -16,7 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdd import files, tree, whiten
-from jaxdd.base import Distilled, InputError, PyTree, Synthetic, Variables
+from jaxdd.base import Distilled, PyTree, Synthetic, Variables
+from jaxdd.errors import InputError
 from jaxdd.records import Meta, from_dict, to_dict
 
 __all__ = ["FORMAT", "load", "pack", "save", "storage", "unpack"]

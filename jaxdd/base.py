@@ -38,7 +38,6 @@ __all__ = [
     "Drive",
     "ExpertsAsset",
     "Feed",
-    "InputError",
     "Key",
     "Method",
     "Metrics",
@@ -60,14 +59,6 @@ __all__ = [
     "Uniform",
     "Variables",
 ]
-
-
-class InputError(ValueError):
-    """A mistake in what the user gave: a name, a value, a file, an array.
-
-    The message names the argument, the value, what is allowed and what to do. The
-    command line prints it without a traceback and exits with code 2.
-    """
 
 
 # Data that flows -----------------------------------------------------------------

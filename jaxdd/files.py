@@ -21,7 +21,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from jaxdd.base import InputError
+from jaxdd.errors import InputError
 
 __all__ = [
     "atomic_folder",

@@ -33,7 +33,8 @@ import numpy as np
 import jaxdd
 from jaxdd.data.load import load
 from jaxdd.records import DataSpec
-from jaxdd.run import figures, summary
+from jaxdd.report import figures
+from jaxdd.run import summary
 
 SHORT = bool(os.environ.get("JAXDD_SHORT"))  # continuous integration runs it quickly
 
@@ -79,7 +80,7 @@ for row in report.rows:
 # %%
 from jaxdd.base import Task
 from jaxdd.data.feeds import sample
-from jaxdd.methods.dm import DmConfig, dm
+from jaxdd.methods.matching.dm import DmConfig, dm
 from jaxdd.records import NetworkSpec
 
 task = Task((8, 8, 1), 10, size=10, ipc=1, num_steps=100, train_size=len(train[0]))

@@ -39,7 +39,7 @@ from jax.flatten_util import ravel_pytree
 from jaxdd import networks, unroll
 from jaxdd.data.load import load
 from jaxdd.records import DataSpec, NetworkSpec
-from jaxdd.run import figures, figures_adjoints
+from jaxdd.report import figures, figures_adjoints
 from jaxdd.unroll import SGD, Backprop, Implicit, Separable, inner, solve
 from jaxdd.unroll.compare import compare_adjoints
 from jaxdd.unroll.evolution import PES, Episode, TruncatedES, begin, evolution

@@ -41,7 +41,8 @@ from jaxdd.evaluation import evaluate, knn
 from jaxdd.networks.teacher import represent
 from jaxdd.prepare import prepare
 from jaxdd.records import KernelSpec, Views
-from jaxdd.run import figures, summary
+from jaxdd.report import figures
+from jaxdd.run import summary
 from jaxdd.run.config import from_preset, override
 from jaxdd.run.plan import make_plan, package
 

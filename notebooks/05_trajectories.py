@@ -41,10 +41,11 @@ from jaxdd import presets
 from jaxdd.base import Task
 from jaxdd.data.feeds import sample
 from jaxdd.data.load import load
-from jaxdd.methods.mtt import mtt
+from jaxdd.methods.trajectory.mtt import mtt
 from jaxdd.prepare import prepare
 from jaxdd.records import AdjointSpec, DataSpec
-from jaxdd.run import figures, summary
+from jaxdd.report import figures
+from jaxdd.run import summary
 
 SHORT = bool(os.environ.get("JAXDD_SHORT"))  # continuous integration runs it quickly
 STEPS = 20 if SHORT else 800
@@ -126,8 +127,9 @@ figures.grid(figures.contrast(after), labels)
 # %%
 from jax.flatten_util import ravel_pytree
 
-from jaxdd import losses, networks, unroll
+from jaxdd import networks, unroll
 from jaxdd.base import Variables
+from jaxdd.training import losses
 
 network = networks.build(config.experts.network, (8, 8, 1), 10)
 unravel = ravel_pytree(network.init(jax.random.key(0)).params)[1]

@@ -40,15 +40,17 @@ import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
+from jaxdd.run.communication import communicated
 
 import jaxdd
 from jaxdd import networks, tree
-from jaxdd.batches import array_source
 from jaxdd.data.load import load
+from jaxdd.devices import mesh
 from jaxdd.records import DataSpec, NetworkSpec, Recipe
-from jaxdd.run import figures, mesh, summary
-from jaxdd.run.communication import communicated
+from jaxdd.report import figures
+from jaxdd.run import summary
 from jaxdd.training import trainer
+from jaxdd.training.batches import array_source
 
 SHORT = bool(os.environ.get("JAXDD_SHORT"))  # continuous integration runs it quickly
 print(jax.device_count(), "devices:", jax.devices()[0].device_kind)

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from jaxdd import artefact, files, whiten
-from jaxdd.base import Distilled, InputError, Synthetic, Variables
+from jaxdd.base import Distilled, Synthetic, Variables
+from jaxdd.errors import InputError
 from jaxdd.records import DataSpec, Meta, NetworkSpec, Protocol, Teacher
 
 

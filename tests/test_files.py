@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from jaxdd import files
-from jaxdd.base import InputError
+from jaxdd.errors import InputError
 
 
 def _full_disk(handle):

@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdd import tree
-from jaxdd.run.mesh import make_mesh, replicate, set_around
+from jaxdd.devices.mesh import make_mesh, replicate, set_around
+from jaxdd.members import map_members, shares, sum_of_shares
 
 
 def test_take_and_write_are_inverse() -> None:
@@ -30,7 +31,7 @@ def test_sum_of_shares_is_the_plain_sum_and_so_is_its_derivative(x64) -> None:
 
     def total(given):
         share = lambda own, given: jnp.sum(jnp.sin(own * given[None]), 0)
-        return jnp.sum(tree.sum_of_shares(share, members, given) ** 2)
+        return jnp.sum(sum_of_shares(share, members, given) ** 2)
 
     alone = jax.jit(jax.value_and_grad(total))(given)
     for devices in (2, 4):  # six members are not shared by four
@@ -45,12 +46,12 @@ def test_sum_of_shares_is_the_plain_sum_and_so_is_its_derivative(x64) -> None:
 
 def test_members_that_are_mapped_share_nothing_further() -> None:
     def one(member):
-        assert tree.shares() == 1
-        return tree.sum_of_shares(lambda own, _: jnp.sum(own, 0), member, ())
+        assert shares() == 1
+        return sum_of_shares(lambda own, _: jnp.sum(own, 0), member, ())
 
     mesh = make_mesh(data=2)
     members = replicate(mesh, jnp.ones((2, 4, 3)))
     with set_around(mesh):
-        assert tree.shares() == 2
-        sums = jax.jit(lambda m: tree.map_members(one, m))(members)
+        assert shares() == 2
+        sums = jax.jit(lambda m: map_members(one, m))(members)
     np.testing.assert_array_equal(sums, np.full((2, 3), 4.0))

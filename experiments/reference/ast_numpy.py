@@ -3,7 +3,7 @@
 A network with one hidden layer of tanh units, hand-written derivatives and, for the
 outer gradient, central differences of the outer loss.
 
-  python experiments/reference/ast_numpy.py tests/golden/ast.npz
+  python experiments/reference/ast_numpy.py tests/methods/trajectory/golden/ast.npz
 """
 
 import argparse

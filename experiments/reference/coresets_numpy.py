@@ -1,6 +1,7 @@
 """Rows that RFAD's own selection chooses, in float64.
 
-  python experiments/reference/coresets_numpy.py PATH/TO/RFAD tests/golden/coresets.npz
+  python experiments/reference/coresets_numpy.py PATH/TO/RFAD \
+      tests/select/golden/coresets.npz
 
 Runs `get_mmd_coreset` and `get_var_reduc_coreset` of yolky/RFAD @ c9ef03e, coresets.py,
 which are plain NumPy; what that file imports and they do not use is stubbed.

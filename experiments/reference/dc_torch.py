@@ -6,7 +6,8 @@ use here and evaluation are replaced as in dm_torch.py, and its image optimiser,
 permutations, its networks and its augmentation draws are recorded. In float64, on a
 tiny problem: DC with instance and with batch norm, its three distances, and DSA.
 
-  python experiments/reference/dc_torch.py --checkout DIR tests/golden/dc.npz
+  python experiments/reference/dc_torch.py --checkout DIR \
+      tests/methods/matching/golden/dc.npz
 """
 
 import argparse

@@ -6,7 +6,7 @@ float64 on a tiny problem; packages it imports but does not need are replaced by
 stand-ins.
 
   python experiments/reference/ftd_experts_torch.py --checkout DIR \
-      tests/golden/ftd_experts.npz
+      tests/prepare/golden/ftd_experts.npz
 
 Arrays: image [n,h,w,c], label [n]; rate; for each case rho, alpha, rows [steps,b] and
 params/LAYER/LEAF [steps+1,...] in this project's layout, before and after every step.

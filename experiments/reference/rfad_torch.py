@@ -6,7 +6,7 @@ runs unchanged: data is replaced by our arrays, the choice of real images by our
 packages that it imports but does not need here by stand-ins; the networks are narrow.
 
   PYTHONPATH=TORCH_OPTIMIZER python experiments/reference/rfad_torch.py \
-      --checkout DIR tests/golden/rfad.npz
+      --checkout DIR tests/methods/kernel/golden/rfad.npz
 """
 
 import argparse

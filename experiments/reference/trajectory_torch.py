@@ -5,7 +5,7 @@ stand-ins for what it does not need here: trackers, data sets, evaluation. The s
 split into unequal batches, there is no augmentation, and experts are random walks.
 
   python experiments/reference/trajectory_torch.py --checkouts DIR \
-    tests/golden/trajectory.npz
+    tests/methods/trajectory/golden/trajectory.npz
 
 DIR holds checkouts by repository name: mtt-distillation (GeorgeCazenavette, 50dccea,
 MIT), tesla (justincui03, 488842e, MIT), FTD-distillation (AngusDujw, 711532a) and DATM

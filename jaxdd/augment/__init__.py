@@ -13,8 +13,8 @@ from jaxdd.augment.mix import mixing
 from jaxdd.augment.noise import additive_noise
 from jaxdd.augment.policy import chain
 from jaxdd.augment.views import apply_view
-from jaxdd.base import Augment, InputError
-from jaxdd.names import nearest
+from jaxdd.base import Augment
+from jaxdd.errors import InputError, nearest
 from jaxdd.records import AugmentSpec
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "apply_view",
     "build",
     "chain",
+    "inner_augment",
     "is_identity",
     "mixing",
     "named",
@@ -156,3 +157,20 @@ def _check(spec: AugmentSpec, image_shape: tuple[int, int, int]) -> None:
                 f"augment.{name}={getattr(spec, name)}: needs three colour channels, "
                 f"the images have {channels}; set it to 0"
             )
+
+
+def inner_augment(
+    spec: AugmentSpec, image_shape: tuple[int, int, int]
+) -> Augment | None:
+    """What alters the images of inner steps and real batches; None where nothing does.
+
+    Raises:
+      InputError: as `augment.build`, and for mixing, which needs the targets.
+    """
+    for name in ("cutmix", "mixup"):
+        if getattr(spec, name):
+            raise InputError(
+                f"distill.augment.{name}={getattr(spec, name)}: mixes the targets of "
+                "students; set it to 0 here"
+            )
+    return None if is_identity(spec) else build(spec, image_shape)

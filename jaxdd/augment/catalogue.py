@@ -1,7 +1,6 @@
 """Augmentations of published methods by name."""
 
-from jaxdd.base import InputError
-from jaxdd.names import nearest
+from jaxdd.errors import InputError, nearest
 from jaxdd.records import AugmentSpec
 
 __all__ = ["NAMED", "named"]

@@ -3,7 +3,8 @@
 import jax
 import jax.numpy as jnp
 
-from jaxdd.base import Array, InputError, Key, Mix, PyTree
+from jaxdd.base import Array, Key, Mix, PyTree
+from jaxdd.errors import InputError
 from jaxdd.records import AugmentSpec
 
 __all__ = ["cut_box", "mixing"]

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import jax
 import jax.numpy as jnp
 
-from jaxdd.base import Array, Augment, InputError, Key, PyTree
-from jaxdd.names import nearest
+from jaxdd.base import Array, Augment, Key, PyTree
+from jaxdd.errors import InputError, nearest
 
 __all__ = ["chain", "named_operations", "one_of", "one_of_each"]
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxdd import files
-from jaxdd.base import InputError
+from jaxdd.errors import InputError
 
 __all__ = ["cached"]
 

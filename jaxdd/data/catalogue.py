@@ -1,6 +1,6 @@
 """The data sets that are known by name: one row each."""
 
-from jaxdd.data import cifar, folders, idx, npz, svhn
+from jaxdd.data.readers import cifar, folders, idx, npz, svhn
 from jaxdd.data.source import Form, Remote, Source
 
 __all__ = ["SOURCES", "mirrors"]

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxdd.base import InputError
+from jaxdd.errors import InputError
 
 __all__ = ["Split", "check_pair", "check_split", "count_classes"]
 

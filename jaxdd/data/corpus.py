@@ -9,9 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdd import files, whiten
-from jaxdd.base import Corpus, Dataset, InputError
+from jaxdd.base import Corpus, Dataset
 from jaxdd.data.check import Split, check_pair, check_split, count_classes
 from jaxdd.data.images import convert
+from jaxdd.errors import InputError
 from jaxdd.records import DataSpec
 
 __all__ = ["build", "dataset_from_arrays"]

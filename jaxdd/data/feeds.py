@@ -17,7 +17,6 @@ from jaxdd.base import (
     Batch,
     Corpus,
     Feed,
-    InputError,
     Key,
     Nothing,
     PerClass,
@@ -26,8 +25,9 @@ from jaxdd.base import (
     Segments,
     Uniform,
 )
-from jaxdd.batches import altered
+from jaxdd.errors import InputError
 from jaxdd.records import Views
+from jaxdd.training.batches import altered
 
 __all__ = ["draw_segments", "outside_batch", "sample", "segment", "target_epochs"]
 

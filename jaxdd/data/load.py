@@ -4,15 +4,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 from jaxdd import files
-from jaxdd.base import Dataset, InputError
+from jaxdd.base import Dataset
 from jaxdd.data import digits
-from jaxdd.data.archive import fingerprint
 from jaxdd.data.cache import cached
 from jaxdd.data.check import check_split
 from jaxdd.data.corpus import dataset_from_arrays
 from jaxdd.data.images import resize_all
-from jaxdd.data.locate import Found, locate
+from jaxdd.data.readers.archive import fingerprint
+from jaxdd.data.readers.locate import Found, locate
 from jaxdd.data.source import Arrays, Progress, silent
+from jaxdd.errors import InputError
 from jaxdd.records import DataSpec
 
 __all__ = ["load"]

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from jaxdd.base import InputError
 from jaxdd.data.source import Arrays
+from jaxdd.errors import InputError
 from jaxdd.records import DataSpec
 
 __all__ = ["hold_out"]

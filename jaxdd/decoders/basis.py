@@ -6,18 +6,9 @@ import jax
 import jax.numpy as jnp
 
 from jaxdd.augment import affine
-from jaxdd.base import (
-    Array,
-    Assets,
-    Corpus,
-    Decoder,
-    InputError,
-    Key,
-    PyTree,
-    Synthetic,
-    Task,
-)
+from jaxdd.base import Array, Assets, Corpus, Decoder, Key, PyTree, Synthetic, Task
 from jaxdd.decoders.noise import xavier_uniform
+from jaxdd.errors import InputError
 
 __all__ = ["basis", "rows_in_budget"]
 

@@ -6,16 +6,8 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from jaxdd.base import (
-    Array,
-    Assets,
-    Corpus,
-    Decoder,
-    InputError,
-    Key,
-    PyTree,
-    Synthetic,
-)
+from jaxdd.base import Array, Assets, Corpus, Decoder, Key, PyTree, Synthetic
+from jaxdd.errors import InputError
 
 __all__ = ["learned_rate", "with_hyper"]
 

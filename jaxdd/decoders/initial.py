@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdd import whiten
-from jaxdd.base import Array, Corpus, ExpertsAsset, InputError, Key
+from jaxdd.base import Array, Corpus, ExpertsAsset, Key
+from jaxdd.errors import InputError
 from jaxdd.select import (
     class_means_of_shares,
     k_centre_rows,

@@ -13,7 +13,6 @@ from jaxdd.base import (
     Assets,
     Corpus,
     Decoder,
-    InputError,
     Key,
     PyTree,
     Synthetic,
@@ -28,9 +27,9 @@ from jaxdd.decoders.initial import (
     first_images,
     soft_labels,
 )
-from jaxdd.losses import centred_one_hot
-from jaxdd.names import nearest
+from jaxdd.errors import InputError, nearest
 from jaxdd.records import Views
+from jaxdd.training.losses import centred_one_hot
 
 __all__ = ["pixels"]
 

@@ -1,8 +1,6 @@
 """How good a distilled set is: fresh students on the set and on real images."""
 
-from jaxdd.evaluation.cohort import Group
 from jaxdd.evaluation.evaluator import evaluate
-from jaxdd.evaluation.kernel_names import parse_kernel, spelled_kernel
 from jaxdd.evaluation.kernel_rows import krr_name
 from jaxdd.evaluation.labelled import other_network
 from jaxdd.evaluation.measure import Store
@@ -14,7 +12,6 @@ from jaxdd.evaluation.tasks import representation_mse
 
 __all__ = [
     "Check",
-    "Group",
     "Report",
     "Store",
     "accuracy",
@@ -26,8 +23,6 @@ __all__ = [
     "krr_name",
     "linear_probe",
     "other_network",
-    "parse_kernel",
     "representation_mse",
-    "spelled_kernel",
     "verify",
 ]

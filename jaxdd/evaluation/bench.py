@@ -7,11 +7,12 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
-from jaxdd.base import Array, InputError, Network
+from jaxdd.base import Array, Network
+from jaxdd.errors import InputError
 from jaxdd.evaluation.setting import Setting
-from jaxdd.evaluation.students import apply_to_all, student_network
 from jaxdd.networks.teacher import represent
 from jaxdd.records import Recipe
+from jaxdd.training.examples import apply_to_all, student_network
 
 __all__ = ["Bench", "make_bench"]
 

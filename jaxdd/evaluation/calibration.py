@@ -5,7 +5,7 @@ NumPy on outputs that are computed already; ties count as `argmax` counts them.
 
 import numpy as np
 
-from jaxdd.base import InputError
+from jaxdd.errors import InputError
 
 __all__ = ["BINS", "calibration_error", "calibration_error_of_logits", "top_k_accuracy"]
 

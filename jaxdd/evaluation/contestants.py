@@ -16,14 +16,10 @@ import numpy as np
 from jaxdd.base import Array, Synthetic
 from jaxdd.evaluation.replay import own_steps, replayed
 from jaxdd.evaluation.setting import Setting
-from jaxdd.evaluation.students import (
-    Examples,
-    examples_of_corpus,
-    examples_of_set,
-    seed_key,
-)
+from jaxdd.evaluation.students import seed_key
 from jaxdd.records import AugmentSpec, Recipe
 from jaxdd.select import class_means, random_rows, subset
+from jaxdd.training.examples import Examples, examples_of_corpus, examples_of_set
 
 __all__ = [
     "Contestant",

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 
 from jaxdd.base import Array, Dataset, Distilled, Drive
-from jaxdd.evaluation.cohort import ALONE, Group
 from jaxdd.evaluation.kernel_rows import kernel_notes
 from jaxdd.evaluation.labelled import labelled_entries, trains_students
 from jaxdd.evaluation.measure import Store, measure
@@ -12,6 +11,7 @@ from jaxdd.evaluation.report import Report
 from jaxdd.evaluation.representation import representation_entries
 from jaxdd.evaluation.setting import dataset_notes, make_setting
 from jaxdd.training import scan_drive
+from jaxdd.training.together import ALONE, Group
 
 __all__ = ["evaluate"]
 

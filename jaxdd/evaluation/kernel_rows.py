@@ -16,7 +16,6 @@ from jaxdd import kernels
 from jaxdd.base import Array, Corpus, Synthetic
 from jaxdd.evaluation.calibration import top_k_accuracy
 from jaxdd.evaluation.contestants import random_set
-from jaxdd.evaluation.kernel_names import spelled_kernel
 from jaxdd.evaluation.measure import Entry, Figures, Task, one_by_one
 from jaxdd.evaluation.probes import accuracy
 from jaxdd.evaluation.regression import (
@@ -28,10 +27,12 @@ from jaxdd.evaluation.regression import (
 )
 from jaxdd.evaluation.report import KRR, Row
 from jaxdd.evaluation.setting import Setting
-from jaxdd.evaluation.students import apply_to_all, seed_key
+from jaxdd.evaluation.students import seed_key
 from jaxdd.evaluation.tasks import representation_mse
+from jaxdd.kernels.spelling import spelled_kernel
 from jaxdd.records import KernelSpec, Protocol, digest
 from jaxdd.select import class_means, random_rows, subset
+from jaxdd.training.examples import apply_to_all
 
 __all__ = ["imitating_entries", "kernel_entries", "kernel_notes", "krr_name"]
 

@@ -7,9 +7,9 @@ import jax
 import numpy as np
 
 from jaxdd import networks
-from jaxdd.base import Corpus, InputError, Network, Variables
+from jaxdd.base import Corpus, Network, Variables
+from jaxdd.errors import InputError
 from jaxdd.evaluation.calibration import calibration_error_of_logits, top_k_accuracy
-from jaxdd.evaluation.cohort import ALONE, Group, Student, fit_students
 from jaxdd.evaluation.contestants import (
     Contestant,
     class_mean_contestant,
@@ -22,17 +22,17 @@ from jaxdd.evaluation.measure import Entry, Figures, Task, one_by_one
 from jaxdd.evaluation.probes import accuracy
 from jaxdd.evaluation.ranking import ranking_contestants
 from jaxdd.evaluation.setting import Setting
-from jaxdd.evaluation.students import (
+from jaxdd.evaluation.students import seed_key, seen_from_start
+from jaxdd.evaluation.tasks import transfer_tasks
+from jaxdd.records import NetworkSpec, Protocol, Recipe
+from jaxdd.training.examples import (
     Examples,
     apply_to_all,
     fresh,
     outputs,
-    seed_key,
-    seen_from_start,
     student_network,
 )
-from jaxdd.evaluation.tasks import transfer_tasks
-from jaxdd.records import NetworkSpec, Protocol, Recipe
+from jaxdd.training.together import ALONE, Group, Student, fit_students
 
 __all__ = ["Other", "labelled_entries", "other_network", "trains_students"]
 

@@ -4,7 +4,8 @@ from collections.abc import Callable, MutableMapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
-from jaxdd.evaluation.report import Row, make_row, network_name
+from jaxdd.evaluation.report import Row, make_row
+from jaxdd.networks import network_name
 from jaxdd.records import Protocol
 
 __all__ = ["Entry", "Figures", "Store", "Task", "measure", "one_by_one"]

@@ -7,8 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdd.base import Array, Corpus, Drive, Key, Network, Output, Variables
-from jaxdd.batches import array_source
-from jaxdd.evaluation.students import (
+from jaxdd.records import NetworkSpec, Recipe
+from jaxdd.training import scan_drive
+from jaxdd.training.batches import array_source
+from jaxdd.training.examples import (
     Examples,
     apply_to_all,
     examples_of_corpus,
@@ -16,8 +18,6 @@ from jaxdd.evaluation.students import (
     outputs,
     student_network,
 )
-from jaxdd.records import NetworkSpec, Recipe
-from jaxdd.training import scan_drive
 
 __all__ = ["accuracy", "fine_tune", "knn", "linear_probe", "with_head"]
 

@@ -3,12 +3,13 @@
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from jaxdd.base import Array, Dataset, Distilled, Drive, InputError
-from jaxdd.evaluation.cohort import ALONE, Group
+from jaxdd.base import Array, Dataset, Distilled, Drive
+from jaxdd.errors import InputError
 from jaxdd.evaluation.evaluator import evaluate
 from jaxdd.evaluation.measure import Store
 from jaxdd.evaluation.report import Row
 from jaxdd.training import scan_drive
+from jaxdd.training.together import ALONE, Group
 
 __all__ = ["Check", "verify"]
 

@@ -12,9 +12,10 @@ import jax
 import jax.numpy as jnp
 
 from jaxdd import kernels
-from jaxdd.base import Array, InputError, Synthetic, Variables
-from jaxdd.evaluation.kernel_names import spelled_kernel
+from jaxdd.base import Array, Synthetic, Variables
+from jaxdd.errors import InputError
 from jaxdd.kernels.ridge import Ridge, fit, predict
+from jaxdd.kernels.spelling import spelled_kernel
 from jaxdd.records import KernelSpec, Protocol
 
 __all__ = ["Fitted", "check_kernels", "fit_kernel", "predictor", "ridge_of"]

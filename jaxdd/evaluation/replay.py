@@ -11,7 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdd import tree
-from jaxdd.base import InputError, Synthetic
+from jaxdd.base import Synthetic
+from jaxdd.errors import InputError
 from jaxdd.evaluation.setting import Setting
 from jaxdd.records import OptimiserSpec, Recipe
 

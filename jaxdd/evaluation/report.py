@@ -5,9 +5,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxdd.records import NetworkSpec, Protocol
+from jaxdd.networks import network_name
+from jaxdd.records import Protocol
 
-__all__ = ["KRR", "Report", "is_krr", "make_row", "network_name"]
+__all__ = ["KRR", "Report", "is_krr", "make_row"]
 
 Row = dict[str, Any]
 
@@ -67,14 +68,6 @@ def make_row(
         "values": [float(value) for value in values],
         "seed_list": [int(seed) for seed in seeds],
     }
-
-
-def network_name(spec: NetworkSpec) -> str:
-    """A short name for tables, such as convnet-16-32-batch."""
-    if spec.name not in ("convnet", "mlp"):  # whose widths are their own
-        return f"{spec.name}-{spec.norm}"
-    widths = spec.width * spec.depth if spec.depth else spec.width
-    return "-".join([spec.name, *map(str, widths), spec.norm])
 
 
 def is_krr(row: Mapping[str, Any]) -> bool:

@@ -11,23 +11,23 @@ from functools import cache
 import jax
 
 from jaxdd.base import Array, Corpus, Synthetic
-from jaxdd.batches import in_steps
 from jaxdd.evaluation.bench import Bench, make_bench
-from jaxdd.evaluation.cohort import Student
 from jaxdd.evaluation.kernel_rows import imitating_entries
 from jaxdd.evaluation.labelled import trains_students
 from jaxdd.evaluation.measure import Entry, one_by_one
 from jaxdd.evaluation.setting import Setting
-from jaxdd.evaluation.students import (
+from jaxdd.evaluation.students import seed_key
+from jaxdd.evaluation.tasks import imitation, label_tasks
+from jaxdd.select import kmeans_rows, random_rows, subset
+from jaxdd.training.batches import in_steps
+from jaxdd.training.examples import (
     Examples,
     examples_of_corpus,
     examples_of_set,
     fit,
     fresh,
-    seed_key,
 )
-from jaxdd.evaluation.tasks import imitation, label_tasks
-from jaxdd.select import kmeans_rows, random_rows, subset
+from jaxdd.training.together import Student
 
 __all__ = ["representation_entries"]
 

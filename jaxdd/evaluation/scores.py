@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jaxdd.base import InputError
+from jaxdd.errors import InputError
 
 __all__ = [
     "Score",

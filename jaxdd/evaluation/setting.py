@@ -9,7 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdd import files
-from jaxdd.base import Corpus, Dataset, Distilled, Drive, InputError, PyTree
+from jaxdd.base import Corpus, Dataset, Distilled, Drive, PyTree
+from jaxdd.errors import InputError
 from jaxdd.records import Meta, Protocol, digest
 
 __all__ = ["Setting", "dataset_notes", "make_setting"]

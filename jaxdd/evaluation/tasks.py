@@ -4,11 +4,12 @@ import numpy as np
 
 from jaxdd.base import Array, Corpus, Network
 from jaxdd.evaluation.bench import Bench
-from jaxdd.evaluation.cohort import Student
 from jaxdd.evaluation.measure import Figures, Task
 from jaxdd.evaluation.probes import fine_tune, knn, linear_probe
 from jaxdd.evaluation.setting import Setting
-from jaxdd.evaluation.students import apply_to_all, outputs, seed_key
+from jaxdd.evaluation.students import seed_key
+from jaxdd.training.examples import apply_to_all, outputs
+from jaxdd.training.together import Student
 
 __all__ = ["imitation", "label_tasks", "representation_mse", "transfer_tasks"]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxdd import files
-from jaxdd.base import InputError
+from jaxdd.errors import InputError
 from jaxdd.exchange.raw import Raw, from_named, number
 from jaxdd.exchange.torch_sets import beside, of_name
 from jaxdd.foreign import safetensors

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from jaxdd import files
-from jaxdd.base import InputError
-from jaxdd.data.archive import holds_images, holds_parquet, is_archive
+from jaxdd.data.readers.archive import holds_images, holds_parquet, is_archive
 from jaxdd.data.source import Progress, silent
+from jaxdd.errors import InputError
 from jaxdd.exchange import arrays, own, pictures, torch_sets
 from jaxdd.exchange.raw import Raw
 from jaxdd.records import DataSpec

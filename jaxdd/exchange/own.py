@@ -14,7 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdd import artefact, files, whiten
-from jaxdd.base import Distilled, InputError, Synthetic, Variables
+from jaxdd.base import Distilled, Synthetic, Variables
+from jaxdd.errors import InputError
 from jaxdd.records import Meta, from_dict, to_dict
 
 __all__ = ["MARK", "NAME", "is_own", "labels_of", "read", "to_arrays"]

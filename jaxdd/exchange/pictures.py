@@ -11,10 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
-from jaxdd.base import InputError
-from jaxdd.data import folders, parquet
-from jaxdd.data.decode import decode_all
+from jaxdd.data.readers import folders, parquet
+from jaxdd.data.readers.decode import decode_all
 from jaxdd.data.source import Progress
+from jaxdd.errors import InputError
 from jaxdd.exchange.raw import Raw
 from jaxdd.records import DataSpec
 
@@ -111,7 +111,7 @@ def read_tfds(path: Path, spec: DataSpec, progress: Progress) -> Raw:
     Raises:
       InputError: as `data.tfds.read`.
     """
-    from jaxdd.data import tfds
+    from jaxdd.data.readers import tfds
 
     arrays = tfds.read("folder", path, spec, progress)
     numbers = tfds.read_numbers(path)

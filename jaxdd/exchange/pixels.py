@@ -6,7 +6,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdd import whiten
-from jaxdd.base import Distilled, InputError
+from jaxdd.base import Distilled
+from jaxdd.errors import InputError
 
 __all__ = ["Loss", "encode", "to_pixels"]
 

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from jaxdd.base import InputError
+from jaxdd.errors import InputError
 
 __all__ = ["IMAGES", "LABELS", "RATES", "WEIGHTS", "Raw", "from_named", "number"]
 

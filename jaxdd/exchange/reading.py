@@ -8,8 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdd import artefact
-from jaxdd.base import Corpus, Distilled, InputError, Synthetic
+from jaxdd.base import Corpus, Distilled, Synthetic
 from jaxdd.data.source import Progress, silent
+from jaxdd.errors import InputError
 from jaxdd.exchange import own
 from jaxdd.exchange.locate import Place, find, read_raw
 from jaxdd.exchange.raw import Raw

@@ -11,7 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdd import whiten
-from jaxdd.base import Corpus, InputError
+from jaxdd.base import Corpus
+from jaxdd.errors import InputError
 from jaxdd.whiten import Whitening
 
 __all__ = ["SPACES", "Placed", "place"]

@@ -5,7 +5,8 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from jaxdd.base import Corpus, InputError
+from jaxdd.base import Corpus
+from jaxdd.errors import InputError
 from jaxdd.exchange.raw import Raw
 from jaxdd.records import Protocol
 

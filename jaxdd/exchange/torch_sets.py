@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxdd.base import InputError
+from jaxdd.errors import InputError
 from jaxdd.exchange.raw import Raw, from_named, number
 from jaxdd.foreign import torch_file
 

@@ -6,7 +6,8 @@ from typing import NamedTuple
 import numpy as np
 
 from jaxdd import files
-from jaxdd.base import Distilled, InputError
+from jaxdd.base import Distilled
+from jaxdd.errors import InputError
 from jaxdd.exchange import own, write_folder, write_parquet, write_tfds
 from jaxdd.exchange.card import readme
 from jaxdd.exchange.pixels import Loss, to_pixels

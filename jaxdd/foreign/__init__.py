@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxdd import files
-from jaxdd.base import InputError
+from jaxdd.errors import InputError
 from jaxdd.foreign import safetensors, torch_file
 
 __all__ = ["read_tensors"]

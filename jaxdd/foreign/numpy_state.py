@@ -11,7 +11,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from jaxdd.base import InputError
+from jaxdd.errors import InputError
 from jaxdd.foreign.plain import Placeholder
 
 __all__ = ["numpy_globals", "set_state"]

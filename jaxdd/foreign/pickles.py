@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from jaxdd.base import InputError
+from jaxdd.errors import InputError
 from jaxdd.foreign.numpy_state import numpy_globals, set_state
 from jaxdd.foreign.plain import PLAIN, Placeholder, exactly, frozenset_of, key
 

@@ -12,7 +12,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdd.base import InputError
+from jaxdd.errors import InputError
 
 __all__ = ["parse", "read"]
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxdd.base import InputError
+from jaxdd.errors import InputError
 from jaxdd.foreign import pickles
 from jaxdd.foreign.torch_objects import TENSORS, item_type, torch_globals
 

@@ -7,7 +7,7 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdd.base import InputError
+from jaxdd.errors import InputError
 from jaxdd.foreign.pickles import Placeholder, numpy_globals
 from jaxdd.foreign.plain import key
 

@@ -17,7 +17,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from jaxdd.base import Array, InputError
+from jaxdd.base import Array
+from jaxdd.errors import InputError
 from jaxdd.kernels.architectures import layers
 from jaxdd.kernels.kernel import Kernel
 from jaxdd.records import KernelSpec

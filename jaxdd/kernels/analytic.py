@@ -12,7 +12,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxdd.base import Array, InputError
+from jaxdd.base import Array
+from jaxdd.errors import InputError
 from jaxdd.kernels import pixel_pairs
 from jaxdd.kernels.activations import ACTIVATIONS, Activation, Pair
 from jaxdd.kernels.architectures import Layer, layers

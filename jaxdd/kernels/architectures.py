@@ -3,7 +3,7 @@
 Sources: Nguyen et al., NeurIPS 2021 (ConvNet), Shankar et al., ICML 2020 (Myrtle).
 """
 
-from jaxdd.base import InputError
+from jaxdd.errors import InputError
 from jaxdd.records import KernelSpec
 
 __all__ = ["Layer", "layers"]

@@ -1,6 +1,7 @@
 """A kernel by blocks: the memory of one block, the same value and gradient."""
 
-from jaxdd.base import Array, InputError, PyTree
+from jaxdd.base import Array, PyTree
+from jaxdd.errors import InputError
 from jaxdd.kernels.feature import chunked
 from jaxdd.kernels.kernel import Kernel
 

@@ -7,8 +7,9 @@ from typing import get_args, get_type_hints
 import jax
 import jax.numpy as jnp
 
-from jaxdd import names
-from jaxdd.base import Array, InputError, Key, Variables
+from jaxdd import errors as names
+from jaxdd.base import Array, Key, Variables
+from jaxdd.errors import InputError
 from jaxdd.kernels import _neural_tangents, analytic
 from jaxdd.kernels.finite import FINITE, finite_kernel, finite_variables
 from jaxdd.kernels.kernel import Kernel

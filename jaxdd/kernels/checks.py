@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from jaxdd.base import Array, InputError
+from jaxdd.base import Array
+from jaxdd.errors import InputError
 
 __all__ = ["check_finite"]
 

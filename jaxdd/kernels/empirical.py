@@ -9,8 +9,9 @@ from typing import Literal, get_args
 import jax
 import jax.numpy as jnp
 
-from jaxdd import names
-from jaxdd.base import Array, InputError, Network, PyTree, Variables
+from jaxdd import errors as names
+from jaxdd.base import Array, Network, PyTree, Variables
+from jaxdd.errors import InputError
 from jaxdd.kernels.blocked import blocked
 from jaxdd.kernels.kernel import Kernel
 from jaxdd.kernels.precision import dot

@@ -9,7 +9,8 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from jaxdd.base import Array, InputError, Network, Variables
+from jaxdd.base import Array, Network, Variables
+from jaxdd.errors import InputError
 
 __all__ = ["chunked", "features"]
 

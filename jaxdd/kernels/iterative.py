@@ -11,7 +11,8 @@ from typing import NamedTuple
 import jax.numpy as jnp
 from jax import lax
 
-from jaxdd.base import Array, InputError, PyTree
+from jaxdd.base import Array, PyTree
+from jaxdd.errors import InputError
 from jaxdd.kernels.conjugate_gradients import Outcome, conjugate_gradients
 from jaxdd.kernels.feature import chunked
 from jaxdd.kernels.kernel import Kernel

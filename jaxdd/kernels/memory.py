@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxdd.base import InputError, PyTree
+from jaxdd.base import PyTree
+from jaxdd.errors import InputError
 from jaxdd.kernels.blocked import blocked
 from jaxdd.kernels.kernel import Kernel
 from jaxdd.kernels.sharded import sharded

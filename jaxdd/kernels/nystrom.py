@@ -11,7 +11,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxdd.base import Array, InputError, PyTree
+from jaxdd.base import Array, PyTree
+from jaxdd.errors import InputError
 from jaxdd.kernels.feature import chunked
 from jaxdd.kernels.kernel import Kernel
 from jaxdd.kernels.precision import dot, promote

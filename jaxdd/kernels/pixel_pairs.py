@@ -12,7 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdd.base import Array, InputError
+from jaxdd.base import Array
+from jaxdd.errors import InputError
 from jaxdd.kernels.architectures import Layer
 
 __all__ = [

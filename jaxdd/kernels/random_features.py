@@ -3,11 +3,12 @@
 import jax
 import jax.numpy as jnp
 
-from jaxdd import tree
-from jaxdd.base import Array, InputError, Key, Network, Variables
+from jaxdd.base import Array, Key, Network, Variables
+from jaxdd.errors import InputError
 from jaxdd.kernels.feature import features
 from jaxdd.kernels.kernel import Kernel
 from jaxdd.kernels.precision import dot
+from jaxdd.members import sum_of_shares
 
 __all__ = ["draw", "feature_map", "random_features"]
 
@@ -55,7 +56,7 @@ def random_features(
             return jnp.sum(jax.lax.map(of_one, some), axis=0)
 
         pair = (x1,) if x2 is x1 else (x1, x2)
-        total = tree.sum_of_shares(of_some, variables, pair)
+        total = sum_of_shares(of_some, variables, pair)
         return scale / (members * network.feature_dim) * total + shift
 
     return kernel

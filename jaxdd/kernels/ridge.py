@@ -16,7 +16,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxdd.base import Array, InputError
+from jaxdd.base import Array
+from jaxdd.errors import InputError
 from jaxdd.kernels.precision import dot, promote, residual
 
 __all__ = [

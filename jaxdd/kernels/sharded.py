@@ -4,9 +4,9 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import PartitionSpec
 
-from jaxdd import tree
 from jaxdd.base import Array, PyTree
 from jaxdd.kernels.kernel import Kernel
+from jaxdd.members import shares
 
 __all__ = ["sharded"]
 
@@ -27,7 +27,7 @@ def sharded(kernel: Kernel) -> Kernel:
     """
 
     def spread(x1: Array, x2: Array, variables: PyTree = ()) -> Array:
-        devices = tree.shares()
+        devices = shares()
         if devices == 1:
             return kernel(x1, x2, variables)
         split, whole = PartitionSpec("data"), PartitionSpec()

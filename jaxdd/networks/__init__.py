@@ -9,9 +9,10 @@ from functools import lru_cache
 
 import jax.numpy as jnp
 
-from jaxdd.base import InputError, Network
+from jaxdd.base import Network
+from jaxdd.errors import InputError
 from jaxdd.networks import conv
-from jaxdd.networks.catalogue import NAMED, check_name, named
+from jaxdd.networks.catalogue import NAMED, check_name, named, network_name
 from jaxdd.networks.centred import centred
 from jaxdd.networks.families import FAMILIES
 from jaxdd.networks.functional import count_parameters, from_linen, from_nnx
@@ -26,6 +27,7 @@ __all__ = [
     "from_linen",
     "from_nnx",
     "named",
+    "network_name",
 ]
 
 NAMES = tuple(FAMILIES)

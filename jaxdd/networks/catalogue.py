@@ -9,13 +9,12 @@ import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
-from jaxdd.base import InputError
-from jaxdd.names import nearest
+from jaxdd.errors import InputError, nearest
 from jaxdd.networks.convnet import first_padding
 from jaxdd.networks.families import FAMILIES
 from jaxdd.records import NetworkSpec
 
-__all__ = ["NAMED", "check_name", "named"]
+__all__ = ["NAMED", "check_name", "named", "network_name"]
 
 _SMALLEST_MAP = 2  # halvings fewer than would leave one pixel: maps end at 4x4
 
@@ -105,3 +104,11 @@ def check_name(argument: str, value: str, choices: Sequence[str]) -> None:
 def _depth(image_shape: tuple[int, int, int]) -> int:
     side = min(image_shape[:2]) + 2 * (first_padding(image_shape) - 1)
     return max(side.bit_length() - 1 - _SMALLEST_MAP, 2)
+
+
+def network_name(spec: NetworkSpec) -> str:
+    """A short name for tables, such as convnet-16-32-batch."""
+    if spec.name not in ("convnet", "mlp"):  # whose widths are their own
+        return f"{spec.name}-{spec.norm}"
+    widths = spec.width * spec.depth if spec.depth else spec.width
+    return "-".join([spec.name, *map(str, widths), spec.norm])

@@ -10,7 +10,7 @@ from typing import Any
 
 import flax.linen as nn
 
-from jaxdd.base import InputError
+from jaxdd.errors import InputError
 from jaxdd.networks import mobilenet, norm, plain
 from jaxdd.networks.convnet import ConvNet, first_padding
 from jaxdd.networks.mlp import MLP

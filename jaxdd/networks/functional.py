@@ -9,7 +9,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from jaxdd.base import Array, InputError, Key, Network, Output, Variables
+from jaxdd.base import Array, Key, Network, Output, Variables
+from jaxdd.errors import InputError
 
 __all__ = ["count_parameters", "from_linen", "from_nnx"]
 

@@ -12,7 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdd.base import InputError, Variables
+from jaxdd.base import Variables
+from jaxdd.errors import InputError
 from jaxdd.networks import build
 from jaxdd.networks.initialisers import weight_dtype
 from jaxdd.networks.resnet import DESIGNS

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
-from jaxdd.base import InputError
+from jaxdd.errors import InputError
 from jaxdd.networks import build
 from jaxdd.networks.convnet import first_padding
 from jaxdd.records import NetworkSpec

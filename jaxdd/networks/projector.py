@@ -6,7 +6,8 @@ The variables of such a stack are dicts with one part a network.
 import flax.linen as nn
 import jax
 
-from jaxdd.base import Array, InputError, Key, Network, Output, Variables
+from jaxdd.base import Array, Key, Network, Output, Variables
+from jaxdd.errors import InputError
 from jaxdd.networks import initialisers
 from jaxdd.networks.functional import from_linen
 from jaxdd.networks.layers import dense

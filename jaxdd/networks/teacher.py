@@ -10,7 +10,8 @@ from functools import lru_cache
 
 import jax.numpy as jnp
 
-from jaxdd.base import Array, InputError, Key, Network, Output, Variables
+from jaxdd.base import Array, Key, Network, Output, Variables
+from jaxdd.errors import InputError
 from jaxdd.networks import build
 from jaxdd.networks.projector import mlp, part, predicting, projecting
 from jaxdd.records import Teacher

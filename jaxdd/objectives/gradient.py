@@ -11,13 +11,11 @@ from typing import Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxdd import losses
 from jaxdd.base import (
     Array,
     Assets,
     Augment,
     Batch,
-    InputError,
     Key,
     Metrics,
     Network,
@@ -26,9 +24,11 @@ from jaxdd.base import (
     Synthetic,
     Variables,
 )
-from jaxdd.batches import Weighted
-from jaxdd.pools.matched import settled
-from jaxdd.portions import portion_rows, value_and_gradient
+from jaxdd.errors import InputError
+from jaxdd.training import losses
+from jaxdd.training.batches import Weighted
+from jaxdd.training.portions import portion_rows, value_and_gradient
+from jaxdd.training.statistics import settled
 
 __all__ = ["Derivative", "Distance", "class_gradients", "distance"]
 

@@ -21,7 +21,6 @@ from jaxdd.base import (
 )
 from jaxdd.kernels.precision import dot
 from jaxdd.kernels.ridge import Ridge, fit
-from jaxdd.losses import weighted_mean
 from jaxdd.objectives.labelled import centred_targets, label_margin, with_mirrors
 from jaxdd.objectives.linearised import (
     Body,
@@ -34,6 +33,7 @@ from jaxdd.objectives.linearised import (
     tangents,
     trend,
 )
+from jaxdd.training.losses import weighted_mean
 
 __all__ = ["RATES", "ImplicitSettings", "implicit_krr"]
 

@@ -9,24 +9,15 @@ from typing import Any, Literal
 import jax.numpy as jnp
 from jax import lax
 
-from jaxdd import tree
-from jaxdd.base import (
-    Array,
-    Assets,
-    Batch,
-    InputError,
-    Key,
-    Metrics,
-    Network,
-    Objective,
-    Synthetic,
-)
+from jaxdd.base import Array, Assets, Batch, Key, Metrics, Network, Objective, Synthetic
+from jaxdd.errors import InputError
 from jaxdd.kernels import Kernel
 from jaxdd.kernels.feature import chunked
 from jaxdd.kernels.precision import dot
 from jaxdd.kernels.random_features import feature_map
 from jaxdd.kernels.ridge import Ridge, fit, predict
-from jaxdd.losses import (
+from jaxdd.members import shares
+from jaxdd.training.losses import (
     centred_one_hot,
     cross_entropy,
     mean_squared_error,
@@ -171,7 +162,7 @@ def rows_of(batch: Batch) -> tuple[Array, Array, Array]:
 
     # Where a class's rows are split over devices, their axis comes first; elsewhere a
     # copy of all images in that order would cost as much as a product with them.
-    spread = tree.shares() > 1
+    spread = shares() > 1
 
     def flat(leaf: Array) -> Array:
         ordered = leaf.swapaxes(0, 1) if spread else leaf

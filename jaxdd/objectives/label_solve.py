@@ -11,10 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdd import whiten
-from jaxdd.base import Array, Corpus, InputError
+from jaxdd.base import Array, Corpus
+from jaxdd.errors import InputError
 from jaxdd.kernels import Kernel
 from jaxdd.kernels.ridge import Ridge
-from jaxdd.losses import centred_one_hot
+from jaxdd.training.losses import centred_one_hot
 
 __all__ = ["solved_labels"]
 

@@ -18,8 +18,8 @@ from jaxdd.base import (
     Variables,
 )
 from jaxdd.kernels.ridge import Ridge
-from jaxdd.losses import centred_one_hot
 from jaxdd.objectives.regression import krr_mse
+from jaxdd.training.losses import centred_one_hot
 
 __all__ = ["centred_targets", "krr_labels", "label_margin", "with_mirrors"]
 

@@ -15,7 +15,8 @@ from jax import lax
 from jax.flatten_util import ravel_pytree
 from jax.scipy.sparse.linalg import cg
 
-from jaxdd.base import Array, InputError, Network, PyTree, Variables
+from jaxdd.base import Array, Network, PyTree, Variables
+from jaxdd.errors import InputError
 from jaxdd.kernels.feature import chunked
 from jaxdd.kernels.precision import dot
 from jaxdd.kernels.ridge import Ridge, fit

@@ -11,13 +11,12 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
-from jaxdd import losses, unroll
+from jaxdd import unroll
 from jaxdd.base import (
     Array,
     Assets,
     Augment,
     Batch,
-    InputError,
     Key,
     Metrics,
     Network,
@@ -26,6 +25,7 @@ from jaxdd.base import (
     Synthetic,
     Variables,
 )
+from jaxdd.errors import InputError
 from jaxdd.objectives.portioned import (
     Taken,
     count_portions,
@@ -34,6 +34,7 @@ from jaxdd.objectives.portioned import (
     rows_of,
 )
 from jaxdd.objectives.rows import Rows, whole_set
+from jaxdd.training import losses
 
 __all__ = ["Inner", "Window", "trained_loss"]
 

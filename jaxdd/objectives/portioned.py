@@ -9,7 +9,8 @@ import jax.numpy as jnp
 
 from jaxdd import tree, unroll
 from jaxdd.base import Array, Augment, Network, PyTree
-from jaxdd.portions import portion_rows
+from jaxdd.members import shares
+from jaxdd.training.portions import portion_rows
 from jaxdd.unroll import Adjoint, Backprop, InnerOptimiser, InnerProblem, Separable
 
 __all__ = ["Taken", "count_portions", "mean_error", "on_rows", "rows_of"]
@@ -105,7 +106,7 @@ def count_portions(
         return 1
     variables = jax.eval_shape(network.init, jax.random.key(0))
     images: Any = jax.ShapeDtypeStruct((_MANY, *image.shape[1:]), image.dtype)
-    fastest, devices = portion_rows(network, variables, images), tree.shares()
+    fastest, devices = portion_rows(network, variables, images), shares()
     if fastest >= min(rows // devices, _MANY):
         return 1
     # While the gradient is small, what a portion costs is its maps: odd numbers of

@@ -5,7 +5,8 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 
-from jaxdd.base import Array, InputError, Key
+from jaxdd.base import Array, Key
+from jaxdd.errors import InputError
 
 __all__ = ["Rows", "drawn_rows", "ordered_rows", "whole_set"]
 

@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxdd import losses, unroll
+from jaxdd import unroll
 from jaxdd.base import (
     Array,
     Assets,
@@ -35,6 +35,7 @@ from jaxdd.objectives.portioned import (
     on_rows,
     rows_of,
 )
+from jaxdd.training import losses
 from jaxdd.unroll import Adjoint, Backprop, InnerProblem
 
 __all__ = [

@@ -3,8 +3,8 @@
 import jax
 import jax.numpy as jnp
 
-from jaxdd import tree
 from jaxdd.base import Array, Assets, Batch, Key, Pool, PyTree, Synthetic, Variables
+from jaxdd.members import map_members
 
 __all__ = ["many"]
 
@@ -29,7 +29,7 @@ def many(pool: Pool, count: int) -> Pool:
         def one(member: tuple[Key, PyTree]) -> tuple[Array, Variables]:
             return pool.draw(*member, assets)
 
-        return tree.map_members(one, (jax.random.split(key, count), state))
+        return map_members(one, (jax.random.split(key, count), state))
 
     def update(
         key: Key, state: PyTree, index: Array, synthetic: Synthetic, batch: Batch
@@ -37,13 +37,13 @@ def many(pool: Pool, count: int) -> Pool:
         def one(member: tuple[Key, PyTree, Array]) -> PyTree:
             return pool.update(*member, synthetic, batch)
 
-        return tree.map_members(one, (jax.random.split(key, count), state, index))
+        return map_members(one, (jax.random.split(key, count), state, index))
 
     if pool.warm is None:
         return Pool(init, draw, update)
     age = pool.warm
 
     def warm(state: PyTree, synthetic: Synthetic) -> PyTree:
-        return tree.map_members(lambda member: age(member, synthetic), state)
+        return map_members(lambda member: age(member, synthetic), state)
 
     return Pool(init, draw, update, warm, pool.warm_steps)

@@ -10,7 +10,6 @@ from jaxdd.base import (
     Assets,
     Augment,
     Batch,
-    InputError,
     Key,
     Network,
     Pool,
@@ -18,16 +17,17 @@ from jaxdd.base import (
     Synthetic,
     Variables,
 )
-from jaxdd.batches import Source, Weighted, draw_rows, in_steps
+from jaxdd.errors import InputError
 from jaxdd.records import OptimiserSpec, Recipe
 from jaxdd.training import trainer
+from jaxdd.training.batches import Source, Weighted, draw_rows, in_steps
+from jaxdd.training.statistics import settled
 
-__all__ = ["MatchedPool", "loops", "matched", "settled"]
+__all__ = ["MatchedPool", "loops", "matched"]
 
 # Images per class: matchings of one network, epochs between them (Zhao et al. 2021).
 _LOOPS = {1: (1, 1), 10: (10, 50), 20: (20, 25), 30: (30, 20), 40: (40, 15)}
 _LOOPS |= {50: (50, 10)}
-_SETTLING = 16  # real images of each class for the statistics of batch norm
 
 
 class MatchedPool(NamedTuple):
@@ -109,24 +109,6 @@ def matched(
         return jax.lax.cond(pool.age + 1 < matchings, older, fresh)
 
     return Pool(init, draw, update)
-
-
-def settled(network: Network, variables: Variables, batch: Batch) -> Variables:
-    """The variables after their running statistics have taken in real images.
-
-    Up to 16 images of every class pass in training mode; they are fixed afterwards.
-    Networks without statistics stay as they are.
-
-    Args:
-      network: what the variables belong to.
-      variables: of it.
-      batch: class-balanced, [k,n,h,w,c].
-    """
-    if not jax.tree.leaves(variables.stats):
-        return variables
-    some = batch.image[:, :_SETTLING]
-    _, after = network.apply(variables, some.reshape(-1, *some.shape[2:]), train=True)
-    return after
 
 
 def loops(

@@ -12,7 +12,6 @@ from jaxdd.base import (
     Array,
     Assets,
     Batch,
-    InputError,
     Key,
     Network,
     Pool,
@@ -20,6 +19,7 @@ from jaxdd.base import (
     Synthetic,
     Variables,
 )
+from jaxdd.errors import InputError
 from jaxdd.rng import permuted
 from jaxdd.training import fit_step, supervised
 

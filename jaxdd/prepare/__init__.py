@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 from jaxdd.base import Dataset, Drive, ExpertsAsset, TeacherAsset
-from jaxdd.evaluation import Group
 from jaxdd.prepare.cache import ALONE, Together
 from jaxdd.prepare.expert_store import ExpertStore
 from jaxdd.prepare.experts import check_epochs, open_store, prepare_experts
@@ -16,6 +15,7 @@ from jaxdd.prepare.ssl import Shard, whole
 from jaxdd.prepare.teachers import prepare_teacher
 from jaxdd.records import ExpertsNeed, Need
 from jaxdd.training import scan_drive
+from jaxdd.training.together import Group
 
 __all__ = ["ExpertStore", "check_epochs", "open_store", "prepare"]
 

@@ -12,18 +12,19 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 
 from jaxdd import augment
-from jaxdd.base import Array, Corpus, InputError, Network, PyTree, Variables
-from jaxdd.batches import array_source, in_steps
-from jaxdd.evaluation.students import (
+from jaxdd.base import Array, Corpus, Network, PyTree, Variables
+from jaxdd.errors import InputError
+from jaxdd.prepare.flat import gsam
+from jaxdd.prepare.smooth import smooth_loss, smooth_source
+from jaxdd.records import AugmentSpec, Experts, Recipe
+from jaxdd.training import Trainer, trainer
+from jaxdd.training.batches import array_source, in_steps
+from jaxdd.training.examples import (
     Examples,
     apply_to_all,
     examples_of_corpus,
     student_network,
 )
-from jaxdd.prepare.flat import gsam
-from jaxdd.prepare.smooth import smooth_loss, smooth_source
-from jaxdd.records import AugmentSpec, Experts, Recipe
-from jaxdd.training import Trainer, trainer
 
 __all__ = ["Course", "check_experts", "course_of", "expert_network", "unravelled"]
 

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 
 from jaxdd import files
-from jaxdd.base import Corpus, InputError
+from jaxdd.base import Corpus
+from jaxdd.errors import InputError
 from jaxdd.foreign import torch_file
 from jaxdd.networks.ordered import TorchOrder, torch_order
 from jaxdd.prepare.expert_recorder import Recorder

@@ -17,7 +17,7 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 
 from jaxdd import files
-from jaxdd.base import InputError
+from jaxdd.errors import InputError
 from jaxdd.prepare.expert_store import (
     MANIFEST,
     SNAPSHOTS,

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from jaxdd import files
-from jaxdd.base import Corpus, InputError
+from jaxdd.base import Corpus
+from jaxdd.errors import InputError
 from jaxdd.records import Experts, NetworkSpec, from_dict, to_dict
 
 __all__ = [

@@ -17,13 +17,14 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 
 from jaxdd import tree
-from jaxdd.base import Array, Corpus, Drive, InputError, Metrics, PyTree
-from jaxdd.evaluation import Group
+from jaxdd.base import Array, Corpus, Drive, Metrics, PyTree
+from jaxdd.errors import InputError
 from jaxdd.prepare.cache import ALONE, Together
 from jaxdd.prepare.expert_course import Course, course_of
 from jaxdd.prepare.expert_recorder import Begun, Recorder
 from jaxdd.records import Experts
 from jaxdd.training import Trainer, TrainState
+from jaxdd.training.together import Group
 
 __all__ = ["begin_recording", "record", "recording_step"]
 

@@ -13,17 +13,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdd import networks
-from jaxdd.base import (
-    Array,
-    Corpus,
-    Dataset,
-    Drive,
-    ExpertsAsset,
-    InputError,
-    Network,
-)
-from jaxdd.evaluation import Group, accuracy
-from jaxdd.evaluation.students import apply_to_all, outputs
+from jaxdd.base import Array, Corpus, Dataset, Drive, ExpertsAsset, Network
+from jaxdd.errors import InputError
+from jaxdd.evaluation import accuracy
 from jaxdd.prepare.cache import ALONE, Together, asset_key, cached_tree
 from jaxdd.prepare.expert_course import check_experts, expert_network, unravelled
 from jaxdd.prepare.expert_import import buffers_identity, import_buffers
@@ -32,6 +24,8 @@ from jaxdd.prepare.expert_store import MANIFEST, ExpertStore, check_fits, descri
 from jaxdd.prepare.expert_training import record
 from jaxdd.records import Experts
 from jaxdd.training import scan_drive
+from jaxdd.training.examples import apply_to_all, outputs
+from jaxdd.training.together import Group
 
 __all__ = ["check_epochs", "open_store", "prepare_experts"]
 

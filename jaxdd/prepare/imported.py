@@ -4,7 +4,8 @@ import dataclasses
 from typing import Any
 
 from jaxdd import files, foreign
-from jaxdd.base import Corpus, InputError, Variables
+from jaxdd.base import Corpus, Variables
+from jaxdd.errors import InputError
 from jaxdd.networks.imported import from_torch
 from jaxdd.records import Teacher
 

@@ -6,9 +6,9 @@ import numpy as np
 
 from jaxdd.base import Array, Dataset, Variables
 from jaxdd.evaluation.probes import knn, linear_probe
-from jaxdd.evaluation.students import apply_to_all
 from jaxdd.prepare.views import Represent
 from jaxdd.records import OptimiserSpec, Recipe
+from jaxdd.training.examples import apply_to_all
 
 __all__ = ["collapse", "measure", "measured"]
 

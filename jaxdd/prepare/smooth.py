@@ -6,10 +6,9 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 
-from jaxdd import losses
 from jaxdd.base import Array, Key, Metrics, Network, PyTree, Variables
-from jaxdd.batches import Source, Weighted
-from jaxdd.training import Loss
+from jaxdd.training import Loss, losses
+from jaxdd.training.batches import Source, Weighted
 
 __all__ = ["damped", "smooth_loss", "smooth_source"]
 

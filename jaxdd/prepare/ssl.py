@@ -9,22 +9,14 @@ from functools import lru_cache
 import jax
 
 from jaxdd import augment, whiten
-from jaxdd.base import (
-    Array,
-    Corpus,
-    Drive,
-    InputError,
-    Key,
-    Metrics,
-    PyTree,
-    Variables,
-)
-from jaxdd.batches import Source
+from jaxdd.base import Array, Corpus, Drive, Key, Metrics, PyTree, Variables
+from jaxdd.errors import InputError
 from jaxdd.networks.teacher import body_variables, training_network
 from jaxdd.prepare.ssl_losses import objective
 from jaxdd.records import Recipe, Teacher
 from jaxdd.rng import epoch_rows
 from jaxdd.training import scan_drive, train
+from jaxdd.training.batches import Source
 
 __all__ = ["Shard", "train_teacher", "two_views", "whole"]
 

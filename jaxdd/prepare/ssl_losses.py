@@ -11,10 +11,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxdd import losses
-from jaxdd.base import Array, InputError, Key, Metrics, Network, PyTree, Variables
+from jaxdd.base import Array, Key, Metrics, Network, PyTree, Variables
+from jaxdd.errors import InputError
 from jaxdd.records import Teacher
-from jaxdd.training import Average, Loss
+from jaxdd.training import Average, Loss, losses
 
 __all__ = ["objective"]
 

@@ -9,16 +9,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdd.base import (
-    Array,
-    Corpus,
-    Dataset,
-    Drive,
-    InputError,
-    Metrics,
-    TeacherAsset,
-    Variables,
-)
+from jaxdd.base import Array, Corpus, Dataset, Drive, Metrics, TeacherAsset, Variables
+from jaxdd.errors import InputError
 from jaxdd.networks.teacher import represent
 from jaxdd.prepare.cache import (
     ALONE,

@@ -1,40 +1,57 @@
-"""Complete named settings, one file per method: `<data>` and `<data>_paper|_code`.
+"""Complete named settings: `<data>` and `<data>_paper|_code`, looked up by method.
 
-Each file has `PRESETS` (name to `Preset`) and `DEFAULT`; its docstring gives the
-command, the expected figures and their status.
+Presets stand beside their method in `jaxdd.methods`, in a file with `PRESETS` (name to
+`Preset`) and `DEFAULT`. What several families share stands here: protocols, teachers,
+settings of a data set.
 """
 
 import importlib
+from types import ModuleType
 
-from jaxdd.base import InputError
-from jaxdd.names import nearest
+from jaxdd import methods
+from jaxdd.errors import InputError, nearest
 from jaxdd.records import Preset
 
 __all__ = ["default", "get", "pick"]
 
 
-def get(method: str) -> dict[str, Preset]:
-    """All presets of a method; empty for a method without a preset file."""
+def _file_of(method: str) -> ModuleType | None:
+    """The file with a method's presets, if it has one."""
+    name = f"jaxdd.methods.{methods.family_of(method)}.{method}_presets"
     try:
-        return importlib.import_module(f"{__name__}.{method}").PRESETS
+        return importlib.import_module(name)
     except ModuleNotFoundError as error:
-        if error.name != f"{__name__}.{method}":
+        if error.name != name:
             raise
-        return {}
+        return None
+
+
+def get(method: str) -> dict[str, Preset]:
+    """All presets of a method; empty for a method without a preset file.
+
+    Raises:
+      InputError: there is no such method.
+    """
+    there = _file_of(method)
+    return {} if there is None else there.PRESETS
 
 
 def default(method: str) -> str:
-    """The name of the preset a method runs without `--preset`; "" if it has none."""
-    if not get(method):
-        return ""
-    return importlib.import_module(f"{__name__}.{method}").DEFAULT
+    """The name of the preset a method runs without `--preset`; "" if it has none.
+
+    Raises:
+      InputError: there is no such method.
+    """
+    there = _file_of(method)
+    return "" if there is None else there.DEFAULT
 
 
 def pick(method: str, name: str) -> Preset:
     """A method's preset by name.
 
     Raises:
-      InputError: there is none; the message suggests the nearest name.
+      InputError: there is no such method, or no such preset; the message suggests the
+        nearest name.
     """
     known = get(method)
     if name not in known:

@@ -15,6 +15,7 @@ from jaxdd.records.recipes import (
     Recipe,
     Views,
 )
+from jaxdd.records.running import DistributedConfig, LoopConfig
 from jaxdd.records.subjects import (
     DataSpec,
     Expected,
@@ -32,10 +33,12 @@ __all__ = [
     "AdjointSpec",
     "AugmentSpec",
     "DataSpec",
+    "DistributedConfig",
     "Expected",
     "Experts",
     "ExpertsNeed",
     "KernelSpec",
+    "LoopConfig",
     "Meta",
     "Need",
     "NetworkSpec",

@@ -109,7 +109,7 @@ class KernelSpec:
 
 @dataclass(frozen=True)
 class OptimiserSpec:
-    """An optimiser with its schedule (`jaxdd.optimisers.build`)."""
+    """An optimiser with its schedule (`jaxdd.training.optimisers.build`)."""
 
     name: Literal["sgd", "adam", "adamw", "lars", "lamb", "adabelief"] = "sgd"
     learning_rate: float = 0.01
@@ -227,7 +227,7 @@ class Recipe:
     optimiser: OptimiserSpec = OptimiserSpec()
     loss: Literal["cross_entropy", "mse", "soft_cross_entropy", "kl"] = "cross_entropy"
     """cross_entropy: targets are classes or probabilities; soft_cross_entropy and kl:
-    logits (`jaxdd.losses`)."""
+    logits (`jaxdd.training.losses`)."""
     temperature: float = 1.0
     """soft_cross_entropy and kl: divides the logits."""
     augment: AugmentSpec = AugmentSpec()

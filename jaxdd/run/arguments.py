@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, get_args, get_origin
 
-from jaxdd.evaluation.kernel_names import parse_kernel, spelled_kernel
+from jaxdd.kernels.spelling import parse_kernel, spelled_kernel
 from jaxdd.records import KernelSpec
 
 __all__ = ["parse_as", "peek", "spelled_out"]

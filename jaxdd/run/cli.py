@@ -15,9 +15,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jaxdd import protocols
-from jaxdd.base import InputError
-from jaxdd.data.archive import holds_images
+from jaxdd.data.readers.archive import holds_images
+from jaxdd.errors import InputError
+from jaxdd.presets import protocols
 from jaxdd.run import choose, judge
 from jaxdd.run.arguments import parse_as, peek, spelled_out
 from jaxdd.run.config import (
@@ -183,19 +183,20 @@ def _without_method(arguments: list[str]) -> Options:
 
 
 def _description(method: str, preset: str) -> str:
-    import importlib
+    from jaxdd import methods
 
-    text = importlib.import_module(f"jaxdd.methods.{method}").__doc__ or ""
     known, _ = choose.table(method)
-    intro = text.strip().split("\n\n")[:2]
+    intro = methods.about(method).split("\n\n")[:2]
     return "\n\n".join([*intro, f"Presets: {', '.join(known)}. Shown: {preset}."])
 
 
 def _act(config: Options, arguments: Sequence[str]) -> int:
-    from jaxdd.run import console, mesh
+    from jaxdd.devices import mesh
+    from jaxdd.report import console
+    from jaxdd.run import listing
 
     if config.list:
-        console.show_methods()
+        listing.show_methods()
         return 0
     if config.seeds > 1 or config.students > 1 or not config.method:
         mesh.device_per_core()
@@ -206,7 +207,9 @@ def _act(config: Options, arguments: Sequence[str]) -> int:
 
         return 0 if verify.verify(config.verify, config) else 1
     assert isinstance(config, RunConfig | JudgeConfig)
-    from jaxdd.run import distributed, environment, supervise, workdir
+    from jaxdd.devices import distributed, supervise
+    from jaxdd.report import environment
+    from jaxdd.run import workdir
 
     command = environment.spelled(arguments)
     if not config.dry_run and (how := distributed.launch(config.distributed)):

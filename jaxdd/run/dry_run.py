@@ -19,17 +19,18 @@ from jax.flatten_util import ravel_pytree
 
 from jaxdd.base import Assets, Dataset, ExpertsAsset, PyTree, TeacherAsset
 from jaxdd.data.load import load
+from jaxdd.devices.mesh import on_mesh, shard_rows
 from jaxdd.evaluation import evaluate
+from jaxdd.loop import cost
+from jaxdd.loop.chunk import Step, chunk_program
 from jaxdd.networks.teacher import represent
 from jaxdd.prepare.expert_course import course_of
 from jaxdd.prepare.ssl import train_teacher
 from jaxdd.prepare.views import table_dtype
 from jaxdd.records import Experts, ExpertsNeed, TeacherNeed
-from jaxdd.run import console, cost
-from jaxdd.run.chunk import Step, chunk_program
+from jaxdd.report import console
 from jaxdd.run.config import RunConfig, identity
 from jaxdd.run.judging import with_protocol
-from jaxdd.run.mesh import on_mesh, shard_rows
 from jaxdd.run.plan import Plan, distil, make_plan, package
 from jaxdd.run.targets import load_targets
 
@@ -205,26 +206,22 @@ def _times(stage: Estimate, repeats: dict[str, int]) -> float:
 
 
 def _table(stages: list[Estimate], repeats: dict[str, int]) -> Any:
-    from rich import box
-    from rich.table import Table
+    heads = ("stage", "steps", "runs", "ms/step", "compile", "MFLOP", "MB", "time")
+    return console.table(heads, [_cells(stage, repeats) for stage in stages])
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("stage", no_wrap=True)
-    for head in ("steps", "runs", "ms/step", "compile", "MFLOP", "MB", "time"):
-        table.add_column(head, justify="right", no_wrap=True)
-    for stage in stages:
-        memory = stage.memory and stage.memory.arguments + stage.memory.temporary
-        table.add_row(
-            _short(stage.stage),
-            f"{stage.steps:,}",
-            str(repeats.get(stage.stage.split("/")[0], 1)),
-            f"{1e3 * stage.seconds_per_step:,.3g}",
-            f"{stage.compile_seconds:.0f} s",
-            f"{stage.flops / 1e6:,.3g}",
-            "–" if memory is None else f"{memory / 1e6:,.3g}",
-            _time(_times(stage, repeats)),
-        )
-    return table
+
+def _cells(stage: Estimate, repeats: dict[str, int]) -> tuple[str, ...]:
+    memory = stage.memory and stage.memory.arguments + stage.memory.temporary
+    return (
+        _short(stage.stage),
+        f"{stage.steps:,}",
+        str(repeats.get(stage.stage.split("/")[0], 1)),
+        f"{1e3 * stage.seconds_per_step:,.3g}",
+        f"{stage.compile_seconds:.0f} s",
+        f"{stage.flops / 1e6:,.3g}",
+        "–" if memory is None else f"{memory / 1e6:,.3g}",
+        _time(_times(stage, repeats)),
+    )
 
 
 def _short(stage: str) -> str:

@@ -9,22 +9,27 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from jaxdd import exchange, files, protocols
-from jaxdd.base import Dataset, Distilled, InputError
+from jaxdd import exchange, files
+from jaxdd.base import Dataset, Distilled
 from jaxdd.data.catalogue import SOURCES
 from jaxdd.data.load import load
+from jaxdd.devices import agreement
+from jaxdd.devices.students import student_group
+from jaxdd.errors import InputError
 from jaxdd.evaluation import Report, check_kernels, evaluate, other_network
 from jaxdd.exchange.torch_sets import of_name
+from jaxdd.loop.loop import Loop
+from jaxdd.loop.progress import data_bars
+from jaxdd.presets import protocols
 from jaxdd.records import DataSpec, Protocol
-from jaxdd.run import agreement, choose, console, summary, workdir
-from jaxdd.run import report as reports
+from jaxdd.report import console
+from jaxdd.report import report as reports
+from jaxdd.report.publish import export, publish
+from jaxdd.report.report import RunReport
+from jaxdd.run import choose, summary, workdir
 from jaxdd.run.arguments import parse_as, peek
 from jaxdd.run.config import JudgeConfig, cache_folder, run_hash, workdir_of
-from jaxdd.run.judging import fitted_protocol, student_group
-from jaxdd.run.loop import Loop
-from jaxdd.run.progress import data_bars
-from jaxdd.run.publish import export, publish
-from jaxdd.run.report import RunReport
+from jaxdd.run.judging import fitted_protocol
 from jaxdd.run.targets import load_targets
 
 __all__ = ["act", "judge", "parse"]

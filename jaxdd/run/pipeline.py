@@ -17,23 +17,25 @@ from typing import Any
 import numpy as np
 
 from jaxdd import artefact
-from jaxdd.base import Assets, Dataset, Distilled, InputError, Key
+from jaxdd.base import Assets, Dataset, Distilled, Key
 from jaxdd.data.load import load
+from jaxdd.devices import agreement
+from jaxdd.devices.mesh import on_mesh, shard_rows
+from jaxdd.devices.students import student_group
+from jaxdd.errors import InputError
 from jaxdd.evaluation import Report, evaluate
+from jaxdd.loop.ahead import Outside
+from jaxdd.loop.loop import Loop
+from jaxdd.loop.progress import data_bars
 from jaxdd.prepare import prepare
 from jaxdd.records import ExpertsNeed, Need
-from jaxdd.run import agreement, summary, workdir
-from jaxdd.run import report as reports
-from jaxdd.run.ahead import Outside
+from jaxdd.report import report as reports
+from jaxdd.report.publish import export, publish
+from jaxdd.report.report import RunReport
+from jaxdd.run import summary, workdir
 from jaxdd.run.config import RunConfig, cache_folder, run_hash, workdir_of
-from jaxdd.run.judging import student_group, with_protocol
-from jaxdd.run.loop import Loop
-from jaxdd.run.mesh import on_mesh, shard_rows
-from jaxdd.run.plan import Plan, distil, make_plan, package, seeds_of
-from jaxdd.run.progress import data_bars
-from jaxdd.run.publish import export, publish
-from jaxdd.run.report import RunReport
-from jaxdd.run.segments import segments_outside
+from jaxdd.run.judging import with_protocol
+from jaxdd.run.plan import Plan, distil, make_plan, package, seeds_of, segments_outside
 from jaxdd.run.targets import load_targets
 
 __all__ = ["assets_of", "evaluation_seeds", "run"]

@@ -5,21 +5,24 @@ from __future__ import annotations
 import dataclasses
 import zlib
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax.sharding import Mesh
 
 from jaxdd import artefact, methods
 from jaxdd.base import (
+    Array,
     Assets,
     Corpus,
     Dataset,
     Distilled,
     Distiller,
     Drive,
-    InputError,
     Key,
     Method,
     Metrics,
@@ -29,16 +32,31 @@ from jaxdd.base import (
     Synthetic,
     Task,
 )
-from jaxdd.data.feeds import outside_batch, sample
-from jaxdd.prepare import check_epochs
+from jaxdd.data.feeds import draw_segments, outside_batch, sample, target_epochs
+from jaxdd.devices.mesh import (
+    here,
+    make_mesh,
+    memory_budget,
+    replicate,
+    set_around,
+    shard_batch,
+)
+from jaxdd.errors import InputError
+from jaxdd.loop.ahead import Outside
+from jaxdd.prepare import ExpertStore, check_epochs, open_store
 from jaxdd.records import ExpertsNeed, Meta, TeacherNeed
-from jaxdd.run import environment
-from jaxdd.run.ahead import Outside
+from jaxdd.report import environment
 from jaxdd.run.config import RunConfig, identity, run_hash
-from jaxdd.run.memory import memory_budget
-from jaxdd.run.mesh import here, make_mesh, replicate, set_around, shard_batch
 
-__all__ = ["Plan", "distil", "key_of", "make_plan", "package", "seeds_of"]
+__all__ = [
+    "Plan",
+    "distil",
+    "key_of",
+    "make_plan",
+    "package",
+    "seeds_of",
+    "segments_outside",
+]
 
 Data = tuple[Corpus, Assets]
 Step = Callable[[State, Data], tuple[State, Metrics]]
@@ -120,7 +138,7 @@ def _advance(distiller: Distiller, mesh: Mesh | None) -> Step:
 
 
 def _parts(data: Any) -> tuple[Corpus, Assets, Segment | None]:
-    """Data of a step, with or without what `run/ahead.py` has read for it."""
+    """Data of a step, with or without what `loop/ahead.py` has read for it."""
     if isinstance(data[1], Segment):
         (corpus, assets), pieces = data
         return corpus, assets, pieces
@@ -262,3 +280,45 @@ def _size(config: RunConfig, corpus: Corpus) -> int:
             " a method that needs none, such as krr_ssl"
         )
     return config.ipc * corpus.num_classes
+
+
+def segments_outside(
+    plan: Plan, assets: Assets, cache: Path
+) -> Callable[[Key], Outside] | None:
+    """What the steps of a run read from a store of trajectories.
+
+    They are the pieces that `jaxdd.data.feeds.sample` takes from the device where the
+    trajectories lie there.
+
+    Args:
+      plan: its feed says what a step consumes.
+      assets: prepared.
+      cache: the folder in which they were prepared.
+
+    Returns:
+      A reader for the key of a run, or None where nothing is to be read.
+    """
+    feed = plan.distiller.feed
+    if not isinstance(feed, Segments):
+        return None
+    if not isinstance(assets[feed.name].snapshots, tuple):
+        return None
+    need = next(n for n in plan.distiller.needs if n.name == feed.name)
+    assert isinstance(need, ExpertsNeed)
+    store = open_store(need.experts, plan.dataset.train, cache)
+    return partial(_reader, feed, store)
+
+
+def _reader(feed: Segments, store: ExpertStore, key: Key) -> Outside:
+    draw = jax.jit(
+        jax.vmap(lambda step: draw_segments(feed, key, step, store.num_experts))
+    )
+    ahead = (0, *target_epochs(feed))
+
+    def read(first: int, end: int) -> Segment:
+        rows: tuple[Array, Array] = draw(np.arange(first, end, dtype=np.int32))
+        expert, epoch = map(np.asarray, rows)
+        found = store.read(expert, epoch, ahead)
+        return Segment(found[..., 0, :], found[..., 1:, :], epoch, expert)  # type: ignore
+
+    return read

@@ -6,11 +6,12 @@ import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
-from jaxdd.base import Dataset, InputError
+from jaxdd.base import Dataset
 from jaxdd.data.load import load
 from jaxdd.data.source import Progress, silent
+from jaxdd.devices import agreement
+from jaxdd.errors import InputError
 from jaxdd.records import DataSpec, Protocol
-from jaxdd.run import agreement
 
 __all__ = ["load_targets"]
 

@@ -10,15 +10,16 @@ from typing import Any
 from jaxdd import artefact
 from jaxdd.base import Dataset
 from jaxdd.data.load import load
+from jaxdd.devices.students import student_group
 from jaxdd.evaluation import Check
 from jaxdd.evaluation import verify as measure_again
+from jaxdd.loop.loop import Loop
+from jaxdd.loop.progress import data_bars
 from jaxdd.records import Meta
-from jaxdd.run import console, workdir
+from jaxdd.report import console
+from jaxdd.report.metrics import number, title_of
+from jaxdd.run import workdir
 from jaxdd.run.config import Options, RunConfig, cache_folder
-from jaxdd.run.figures import number, title_of
-from jaxdd.run.judging import student_group
-from jaxdd.run.loop import Loop
-from jaxdd.run.progress import data_bars
 from jaxdd.run.targets import load_targets
 
 __all__ = ["verify"]
@@ -75,16 +76,11 @@ def _data_of(meta: Meta, config: Options) -> Any:
 
 
 def _table(place: Path, checks: list[Check]) -> Any:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(title=str(place), title_justify="left", box=box.SIMPLE_HEAD)
-    table.add_column("metric")
-    for head in ("recorded", "measured", ""):
-        table.add_column(head, justify="right")
+    rows = []
     for check in checks:
         metric = check.row["metric"]
         values = [number(metric, v) for v in (check.recorded, check.measured)]
         mark = "[green]ok" if check.ok else "[red]differs"
-        table.add_row(title_of(metric), *values, mark)
-    return table
+        rows.append((title_of(metric), *values, mark))
+    heads = ("metric", "recorded", "measured", "")
+    return console.table(heads, rows, title=str(place))

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from jaxdd import files
-from jaxdd.base import Dataset, InputError
-from jaxdd.run import agreement
+from jaxdd.base import Dataset
+from jaxdd.devices import agreement
+from jaxdd.errors import InputError
 from jaxdd.run.config import (
     JudgeConfig,
     RunConfig,

@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdd import whiten
-from jaxdd.base import Array, Corpus, InputError, Key, Synthetic
+from jaxdd.base import Array, Corpus, Key, Synthetic
+from jaxdd.errors import InputError
 from jaxdd.select.random import class_called
 
 __all__ = [

@@ -5,7 +5,8 @@ from functools import lru_cache
 import jax
 import jax.numpy as jnp
 
-from jaxdd.base import Array, InputError
+from jaxdd.base import Array
+from jaxdd.errors import InputError
 from jaxdd.kernels.ridge import Ridge
 from jaxdd.select.greedy import pivoted_cholesky
 from jaxdd.select.selection import Group, Selector, selector

@@ -4,7 +4,8 @@ import jax
 import jax.numpy as jnp
 
 from jaxdd import whiten
-from jaxdd.base import Array, Corpus, InputError, Key, Synthetic
+from jaxdd.base import Array, Corpus, Key, Synthetic
+from jaxdd.errors import InputError
 from jaxdd.rng import permuted
 
 __all__ = ["class_called", "random_rows", "subset"]

@@ -12,7 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdd.base import Array, InputError, Key
+from jaxdd.base import Array, Key
+from jaxdd.errors import InputError
 from jaxdd.kernels import Kernel
 from jaxdd.kernels.feature import chunked
 

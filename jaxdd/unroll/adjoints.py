@@ -9,8 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from jaxdd.base import InputError
-from jaxdd.names import nearest
+from jaxdd.errors import InputError, nearest
 from jaxdd.records import AdjointSpec
 
 __all__ = ["Adjoint", "Backprop", "Forward", "Implicit", "Separable", "named"]

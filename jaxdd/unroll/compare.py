@@ -17,7 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.flatten_util import ravel_pytree
 
-from jaxdd.base import Array, InputError, Key, PyTree
+from jaxdd.base import Array, Key, PyTree
+from jaxdd.errors import InputError
 from jaxdd.unroll.adjoints import Adjoint, Backprop
 from jaxdd.unroll.problem import InnerProblem
 from jaxdd.unroll.solve import solve

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxdd.base import Array, InputError, Key, PyTree
+from jaxdd.base import Array, Key, PyTree
+from jaxdd.errors import InputError
 
 __all__ = ["ES", "PES", "Episode", "Particles", "TruncatedES", "begin", "evolution"]
 

@@ -11,7 +11,8 @@ import jax.numpy as jnp
 from jax import lax
 from jax.flatten_util import ravel_pytree
 
-from jaxdd.base import InputError, PyTree
+from jaxdd.base import PyTree
+from jaxdd.errors import InputError
 from jaxdd.unroll.backprop import Block, scanned
 from jaxdd.unroll.problem import InnerProblem
 from jaxdd.unroll.splitting import closed, join, split

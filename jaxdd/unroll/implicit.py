@@ -11,7 +11,8 @@ from jax import lax
 from jax.flatten_util import ravel_pytree
 from jax.scipy.sparse.linalg import cg
 
-from jaxdd.base import Array, InputError, PyTree
+from jaxdd.base import Array, PyTree
+from jaxdd.errors import InputError
 from jaxdd.unroll.adjoints import Implicit
 from jaxdd.unroll.backprop import Block, scanned
 from jaxdd.unroll.problem import Carry, InnerProblem

@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxdd.base import Array, InputError, PyTree
+from jaxdd.base import Array, PyTree
+from jaxdd.errors import InputError
 from jaxdd.unroll.problem import Carry, InnerOptimiser, InnerProblem
 
 __all__ = ["SGD", "Adam", "AdamState", "initial_carry", "learned_rate", "problem"]

@@ -13,8 +13,9 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxdd import tree
-from jaxdd.base import Array, InputError, PyTree
+from jaxdd.base import Array, PyTree
+from jaxdd.errors import InputError
+from jaxdd.members import sum_of_shares
 from jaxdd.unroll.problem import Carry, InnerProblem
 from jaxdd.unroll.splitting import add, alike
 
@@ -63,7 +64,7 @@ def in_portions(
 
     def summed(theta: PyTree, params: PyTree, x: Any) -> PyTree:
         theta, params, parts = alike((theta, params, split(theta, x)))
-        total = tree.sum_of_shares(share, parts, (theta, params))
+        total = sum_of_shares(share, parts, (theta, params))
         count = len(jax.tree.leaves(parts)[0])
         return jax.tree.map(lambda leaf: leaf / count, total)
 

@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxdd.base import InputError, PyTree
+from jaxdd.base import PyTree
+from jaxdd.errors import InputError
 from jaxdd.unroll.backprop import Block, scanned
 from jaxdd.unroll.inner import SGD
 from jaxdd.unroll.problem import InnerProblem

@@ -12,7 +12,8 @@ import jax
 import jax.numpy as jnp
 from jax import lax
 
-from jaxdd.base import Array, InputError, PyTree
+from jaxdd.base import Array, PyTree
+from jaxdd.errors import InputError
 from jaxdd.unroll.adjoints import Adjoint, Backprop, Forward, Implicit, Separable
 from jaxdd.unroll.backprop import Block, block_size, in_blocks, scanned
 from jaxdd.unroll.forward import forward

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxdd import augment
-from jaxdd.base import InputError
+from jaxdd.errors import InputError
 from jaxdd.records import AugmentSpec
 
 SHAPE = (6, 6, 3)

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import pytest
 
 from jaxdd import augment
-from jaxdd.base import InputError
+from jaxdd.errors import InputError
 
 
 @pytest.mark.parametrize("name", augment.NAMED)

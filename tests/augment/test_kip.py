@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from jaxdd import whiten
 from jaxdd.augment import build, kip
-from jaxdd.base import InputError
+from jaxdd.errors import InputError
 from jaxdd.records import AugmentSpec
 
 SHAPE = (10, 8, 3)

@@ -7,7 +7,8 @@ import optax
 import pytest
 
 from jaxdd.augment.mix import mixing
-from jaxdd.base import InputError, Mix
+from jaxdd.base import Mix
+from jaxdd.errors import InputError
 from jaxdd.records import AugmentSpec
 
 SHAPE = (8, 10, 2)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from jaxdd.augment import policy
-from jaxdd.base import Augment, InputError
+from jaxdd.base import Augment
+from jaxdd.errors import InputError
 
 
 def _plus(step: float) -> Augment:

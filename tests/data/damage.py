@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from hypothesis import strategies as st
 
-from jaxdd.base import InputError
+from jaxdd.errors import InputError
 
 
 @dataclasses.dataclass(frozen=True)

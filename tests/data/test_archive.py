@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from jaxdd.base import InputError
-from jaxdd.data.archive import fingerprint, holds_images, is_archive, open_tree
+from jaxdd.data.readers.archive import fingerprint, holds_images, is_archive, open_tree
+from jaxdd.errors import InputError
 from tests.data.pictures import class_files, pack, write_folder, write_tar, write_zip
 
 FILES = {"a/1.png": b"one", "a/2.txt": b"no", "b/c/3.png": b"three", "b/4.PNG": b"4"}

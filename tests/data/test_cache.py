@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from jaxdd import files
-from jaxdd.base import InputError
 from jaxdd.data.cache import cached
+from jaxdd.errors import InputError
 
 ARRAYS = {
     "x": np.arange(2000).astype(np.uint8).reshape(20, 100),

@@ -5,8 +5,8 @@ import re
 import numpy as np
 import pytest
 
-from jaxdd.data import cifar, idx, svhn
 from jaxdd.data.catalogue import SOURCES
+from jaxdd.data.readers import cifar, idx, svhn
 from jaxdd.data.source import silent
 from jaxdd.records import DataSpec
 from tests.data.test_idx import toy_arrays, write

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from jaxdd.base import InputError
-from jaxdd.data import cifar
+from jaxdd.data.readers import cifar
 from jaxdd.data.source import silent
+from jaxdd.errors import InputError
 from jaxdd.records import DataSpec
 from tests.data.damage import damages, read_or_refused, recorder
 

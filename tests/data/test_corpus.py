@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdd.base import InputError
 from jaxdd.data.corpus import build, dataset_from_arrays
+from jaxdd.errors import InputError
 from jaxdd.records import DataSpec
 from tests.helpers import identity_whitening, toy_corpus, toy_images
 

@@ -8,10 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from jaxdd.base import InputError
-from jaxdd.data import decode
-from jaxdd.data.decode import decode_all
-from jaxdd.data.decode_worker import decode_one, main
+from jaxdd.data.readers import decode
+from jaxdd.data.readers.decode import decode_all
+from jaxdd.data.readers.decode_worker import decode_one, main
+from jaxdd.errors import InputError
 from tests.data.pictures import FORMATS, encoded, picture
 
 

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxdd.base import InputError
-from jaxdd.data import download
+from jaxdd.data.readers import download
 from jaxdd.data.source import Remote, Source, silent
+from jaxdd.errors import InputError
 from tests.data.damage import recorder
 
 CONTENT = np.random.default_rng(0).bytes(1_500_000)

@@ -9,7 +9,6 @@ from jaxdd import whiten
 from jaxdd.augment.views import apply_view
 from jaxdd.base import (
     ExpertsAsset,
-    InputError,
     Nothing,
     PerClass,
     Segments,
@@ -19,6 +18,7 @@ from jaxdd.base import (
 )
 from jaxdd.data.corpus import build
 from jaxdd.data.feeds import draw_segments, sample
+from jaxdd.errors import InputError
 from jaxdd.records import AugmentSpec, Views
 from tests.helpers import identity_whitening, toy_corpus, toy_images
 

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from jaxdd.base import InputError
-from jaxdd.data import folders
 from jaxdd.data.load import load
+from jaxdd.data.readers import folders
 from jaxdd.data.source import silent
+from jaxdd.errors import InputError
 from jaxdd.records import DataSpec
 from tests.data.pictures import (
     class_files,

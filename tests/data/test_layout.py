@@ -2,8 +2,8 @@
 
 import pytest
 
-from jaxdd.base import InputError
-from jaxdd.data.layout import Place, arrange
+from jaxdd.data.readers.layout import Place, arrange
+from jaxdd.errors import InputError
 
 ANNOTATIONS = "val_0.JPEG\tn02\t0\t0\t9\t9\nval_1.JPEG\tn01\t0\t0\t9\t9\n"
 WORDS = "n01\tgoldfish, Carassius auratus\nn02\tbullfrog\nn99\tother\n"

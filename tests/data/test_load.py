@@ -5,10 +5,10 @@ import re
 import numpy as np
 import pytest
 
-from jaxdd.base import InputError
 from jaxdd.data.catalogue import SOURCES
 from jaxdd.data.load import load
 from jaxdd.data.source import Form
+from jaxdd.errors import InputError
 from jaxdd.records import DataSpec
 from tests.data.pictures import class_files, write_folder
 from tests.helpers import toy_images

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from scipy.io import loadmat, savemat
 
-from jaxdd.base import InputError
-from jaxdd.data import matlab
+from jaxdd.data.readers import matlab
+from jaxdd.errors import InputError
 from tests.data.damage import damages
 
 KINDS = ("u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f4", "f8")

@@ -10,10 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from PIL import Image
 
-from jaxdd.base import InputError
-from jaxdd.data import parquet
 from jaxdd.data.load import load
+from jaxdd.data.readers import parquet
 from jaxdd.data.source import silent
+from jaxdd.errors import InputError
 from jaxdd.records import DataSpec
 from tests.data.damage import damages, read_or_refused
 from tests.exchange.cases import decode_here

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from scipy.io import savemat
 
-from jaxdd.base import InputError
-from jaxdd.data import svhn
+from jaxdd.data.readers import svhn
 from jaxdd.data.source import silent
+from jaxdd.errors import InputError
 from jaxdd.records import DataSpec
 from tests.data.damage import damages, read_or_refused, recorder
 

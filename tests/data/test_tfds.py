@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 
-from jaxdd.base import InputError
-from jaxdd.data import tfds, tfds_find
-from jaxdd.data.decode import Decoded
-from jaxdd.data.decode_worker import decode_one
 from jaxdd.data.load import load
+from jaxdd.data.readers import tfds, tfds_find
+from jaxdd.data.readers.decode import Decoded
+from jaxdd.data.readers.decode_worker import decode_one
 from jaxdd.data.source import silent
+from jaxdd.errors import InputError
 from jaxdd.records import DataSpec
 from tests.data import make_tfds_small as small
 from tests.data.damage import damages, read_or_refused, recorder

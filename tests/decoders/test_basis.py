@@ -5,8 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdd.base import InputError, Task
+from jaxdd.base import Task
 from jaxdd.decoders import basis, pixels, rows_in_budget
+from jaxdd.errors import InputError
 from tests.helpers import toy_corpus
 
 

@@ -7,9 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdd.base import ExpertsAsset, InputError, Task
+from jaxdd.base import ExpertsAsset, Task
 from jaxdd.decoders import pixels
 from jaxdd.decoders.initial import STARTS, first_images, soft_labels
+from jaxdd.errors import InputError
 from tests.helpers import toy_corpus
 
 LABEL = np.repeat(np.arange(4), 2)

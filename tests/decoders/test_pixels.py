@@ -5,8 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdd.base import InputError, Task, TeacherAsset, Variables
+from jaxdd.base import Task, TeacherAsset, Variables
 from jaxdd.decoders import pixels
+from jaxdd.errors import InputError
 from jaxdd.records import Views
 from tests.helpers import toy_corpus
 

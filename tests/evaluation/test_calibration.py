@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jaxdd.base import InputError
+from jaxdd.errors import InputError
 from jaxdd.evaluation.calibration import (
     calibration_error,
     calibration_error_of_logits,

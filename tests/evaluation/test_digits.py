@@ -7,10 +7,10 @@ import pytest
 from jaxdd.base import Distilled, Synthetic
 from jaxdd.data.load import load
 from jaxdd.evaluation import evaluate
-from jaxdd.evaluation.students import apply_to_all
 from jaxdd.networks.teacher import represent
 from jaxdd.records import DataSpec, NetworkSpec, OptimiserSpec, Protocol, Recipe
 from jaxdd.select import random_rows, subset
+from jaxdd.training.examples import apply_to_all
 from tests.evaluation.cases import TEACHER, describe
 
 PROTOCOL = Protocol(

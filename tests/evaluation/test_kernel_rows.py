@@ -9,16 +9,18 @@ import numpy as np
 import pytest
 
 from jaxdd import kernels, select, whiten
-from jaxdd.base import InputError, Synthetic
-from jaxdd.evaluation import evaluate, krr_name, parse_kernel
+from jaxdd.base import Synthetic
+from jaxdd.errors import InputError
+from jaxdd.evaluation import evaluate, krr_name
 from jaxdd.evaluation import regression as regressions
 from jaxdd.evaluation.regression import check_kernels, fit_kernel, predictor
 from jaxdd.evaluation.students import seed_key
 from jaxdd.kernels.ridge import Ridge
+from jaxdd.kernels.spelling import parse_kernel
 from jaxdd.records import KernelSpec, Recipe
-from jaxdd.run import console, html
-from jaxdd.run import report as reports
-from jaxdd.run.report import RunReport
+from jaxdd.report import console, html
+from jaxdd.report import report as reports
+from jaxdd.report.report import RunReport
 from tests.evaluation.cases import (
     MLP,
     Recorder,

@@ -9,10 +9,12 @@ import optax
 import pytest
 
 from jaxdd import select, whiten
-from jaxdd.base import Dataset, InputError, Variables
+from jaxdd.base import Dataset, Variables
+from jaxdd.errors import InputError
 from jaxdd.evaluation import evaluate
-from jaxdd.evaluation.students import seed_key, student_network
+from jaxdd.evaluation.students import seed_key
 from jaxdd.records import Recipe
+from jaxdd.training.examples import student_network
 from tests.evaluation.cases import (
     MLP,
     SGD,

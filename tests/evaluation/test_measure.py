@@ -6,7 +6,7 @@ import pytest
 
 from jaxdd.evaluation import evaluate
 from jaxdd.evaluation.measure import Entry, measure, one_by_one
-from jaxdd.evaluation.report import network_name
+from jaxdd.networks import network_name
 from jaxdd.records import NetworkSpec
 from tests.evaluation.cases import (
     Brittle,

@@ -8,8 +8,8 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from jaxdd.base import Variables
 from jaxdd.evaluation import probes
-from jaxdd.evaluation.students import student_network
 from jaxdd.records import OptimiserSpec, Recipe
+from jaxdd.training.examples import student_network
 from tests.evaluation.cases import (
     MLP,
     Recorder,

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from jaxdd import artefact, whiten
-from jaxdd.base import Dataset, InputError
+from jaxdd.base import Dataset
+from jaxdd.errors import InputError
 from jaxdd.evaluation import evaluate, verify
 from tests.evaluation.cases import (
     Recorder,

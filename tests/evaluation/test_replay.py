@@ -7,9 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdd import losses, networks
-from jaxdd.base import Distilled, InputError, Variables
+from jaxdd import networks
+from jaxdd.base import Distilled, Variables
+from jaxdd.errors import InputError
 from jaxdd.evaluation import evaluate
+from jaxdd.training import losses
 from tests.evaluation.cases import (
     MLP,
     Recorder,
@@ -96,8 +98,8 @@ def test_images_that_do_not_fit_the_batches_are_refused():
 
 
 def test_ordered_batches_repeat_every_pass():
-    from jaxdd.batches import draw_rows
     from jaxdd.records import Recipe
+    from jaxdd.training.batches import draw_rows
 
     recipe = Recipe(batch=2, ordered=True)
     rows = [draw_rows(recipe, jax.random.key(1), step, 6)[0] for step in range(4)]

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 from jaxdd import select, whiten
-from jaxdd.base import Dataset, InputError, Variables
+from jaxdd.base import Dataset, Variables
+from jaxdd.errors import InputError
 from jaxdd.evaluation import evaluate, representation_mse
-from jaxdd.evaluation.students import seed_key, student_network
+from jaxdd.evaluation.students import seed_key
 from jaxdd.training import scan_drive
+from jaxdd.training.examples import student_network
 from tests.evaluation.cases import (
     MLP,
     SGD,

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdd.base import Dataset, InputError
+from jaxdd.base import Dataset
+from jaxdd.errors import InputError
 from jaxdd.evaluation import evaluate
 from jaxdd.evaluation.scores import label_scores
 from jaxdd.records import AugmentSpec, Recipe

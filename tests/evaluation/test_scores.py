@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from jaxdd.base import InputError
+from jaxdd.errors import InputError
 from jaxdd.evaluation import scores
 
 ZERO = (1 - math.exp(-1)) / (math.e - math.exp(-1))

@@ -8,18 +8,18 @@ import numpy as np
 
 from jaxdd import whiten
 from jaxdd.evaluation import students
-from jaxdd.evaluation.students import (
+from jaxdd.evaluation.students import seed_key
+from jaxdd.records import AugmentSpec, NetworkSpec, Recipe
+from jaxdd.select import subset
+from jaxdd.training.examples import (
     apply_to_all,
     examples_of_corpus,
     examples_of_set,
     fit,
     fresh,
     outputs,
-    seed_key,
     student_network,
 )
-from jaxdd.records import AugmentSpec, NetworkSpec, Recipe
-from jaxdd.select import subset
 from tests.evaluation.cases import MLP, SGD, Recorder, standard_dataset
 
 BATCH_NORM = NetworkSpec(width=(4,), norm="batch")

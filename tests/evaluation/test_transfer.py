@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 
 from jaxdd import whiten
-from jaxdd.base import Dataset, InputError
+from jaxdd.base import Dataset
+from jaxdd.errors import InputError
 from jaxdd.evaluation import evaluate
 from jaxdd.evaluation.probes import fine_tune, knn
-from jaxdd.evaluation.students import apply_to_all, outputs, seed_key, student_network
+from jaxdd.evaluation.students import seed_key
 from jaxdd.records import Recipe
+from jaxdd.training.examples import apply_to_all, outputs, student_network
 from tests.evaluation.cases import (
     MLP,
     Recorder,

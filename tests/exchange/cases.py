@@ -8,8 +8,8 @@ import numpy as np
 
 from jaxdd import whiten
 from jaxdd.base import Corpus, Distilled, Synthetic, Variables
-from jaxdd.data.decode import Decoded
-from jaxdd.data.decode_worker import decode_one
+from jaxdd.data.readers.decode import Decoded
+from jaxdd.data.readers.decode_worker import decode_one
 from jaxdd.records import Meta, Protocol
 from tests.helpers import toy_corpus
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from jaxdd.data import folders, parquet, tfds
+from jaxdd.data.readers import folders, parquet, tfds
 from jaxdd.exchange import pictures
 from tests.exchange.cases import decode_here
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxdd import exchange
-from jaxdd.base import InputError
+from jaxdd.errors import InputError
 from jaxdd.records import Protocol, Recipe
 from tests.exchange.cases import EXPECTED, SAMPLES, corpus
 

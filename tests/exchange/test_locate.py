@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxdd import artefact, exchange
-from jaxdd.base import InputError
+from jaxdd.errors import InputError
 from jaxdd.exchange.locate import find
 from tests.exchange.cases import SAMPLES, distilled
 

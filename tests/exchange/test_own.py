@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxdd import exchange, files
-from jaxdd.base import InputError
+from jaxdd.errors import InputError
 from tests.exchange.cases import EXPECTED, distilled
 
 

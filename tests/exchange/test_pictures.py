@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from jaxdd import exchange
-from jaxdd.base import InputError
+from jaxdd.errors import InputError
 from jaxdd.exchange.pixels import encode
 from jaxdd.records import DataSpec
 from tests.exchange.cases import EXPECTED, corpus, distilled

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from jaxdd import whiten
-from jaxdd.base import InputError
+from jaxdd.errors import InputError
 from jaxdd.exchange.pixels import encode, to_pixels
 from tests.exchange.cases import distilled
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 
 from jaxdd import artefact, exchange
-from jaxdd.base import Distilled, InputError
+from jaxdd.base import Distilled
+from jaxdd.errors import InputError
 from jaxdd.records import DataSpec, Protocol
 from tests.data.damage import damages
 from tests.exchange.cases import EXPECTED, SAMPLES, corpus, distilled

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from jaxdd import exchange, whiten
-from jaxdd.base import InputError
+from jaxdd.errors import InputError
 from jaxdd.exchange.space import place
 from tests.exchange.cases import EXPECTED, corpus
 

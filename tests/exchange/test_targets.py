@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jaxdd.base import InputError
+from jaxdd.errors import InputError
 from jaxdd.exchange.raw import Raw
 from jaxdd.exchange.targets import resolve
 from jaxdd.records import Protocol, Recipe

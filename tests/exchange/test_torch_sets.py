@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from jaxdd import exchange
-from jaxdd.base import InputError
+from jaxdd.errors import InputError
 from jaxdd.exchange import torch_sets
 from jaxdd.records import Protocol, Recipe
 from tests.exchange.cases import EXPECTED, SAMPLES, corpus

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from jaxdd import exchange, whiten
-from jaxdd.base import InputError
 from jaxdd.data.load import load
+from jaxdd.errors import InputError
 from jaxdd.exchange.pixels import to_pixels
 from jaxdd.records import DataSpec
 from tests.exchange.cases import NAMES, distilled

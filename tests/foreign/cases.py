@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from hypothesis import strategies as st
 
-from jaxdd.base import InputError
+from jaxdd.errors import InputError
 
 
 @st.composite

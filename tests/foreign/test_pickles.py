@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxdd.base import InputError
+from jaxdd.errors import InputError
 from jaxdd.foreign import pickles
 from tests.foreign.cases import mutations, survives
 

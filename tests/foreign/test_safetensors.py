@@ -10,11 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxdd.base import InputError
+from jaxdd.errors import InputError
 from jaxdd.foreign import read_tensors, safetensors
 from tests.foreign.cases import mutations, survives
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "checkpoint_basic.safetensors"
+GOLDEN = (
+    Path(__file__).parents[1] / "networks" / "golden" / "checkpoint_basic.safetensors"
+)
 
 
 def packed(header, body=b"") -> bytes:

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from jaxdd.base import InputError
+from jaxdd.errors import InputError
 from jaxdd.foreign import read_tensors, torch_file
 from tests.foreign.cases import mutations, survives
 
-GOLDEN = Path(__file__).parents[1] / "golden"
+GOLDEN = Path(__file__).parents[1] / "networks" / "golden"
 FORMATS = ("pt", "pth", "ckpt")
 FLOATS = np.arange(6, dtype=np.float32)
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from jaxdd import kernels
-from jaxdd.base import InputError
+from jaxdd.errors import InputError
 from jaxdd.kernels import analytic
 from jaxdd.records import KernelSpec
 from tests.helpers import finite_difference

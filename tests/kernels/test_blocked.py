@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdd.base import InputError
+from jaxdd.errors import InputError
 from jaxdd.kernels import blocked
 from jaxdd.kernels.memory import required_bytes
 from tests.kernels.toy_kernel import bell, images

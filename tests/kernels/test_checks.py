@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 import pytest
 
-from jaxdd.base import InputError
+from jaxdd.errors import InputError
 from jaxdd.kernels import check_finite
 
 

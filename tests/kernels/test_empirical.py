@@ -7,7 +7,7 @@ import pytest
 from jax.flatten_util import ravel_pytree
 
 from jaxdd import networks
-from jaxdd.base import InputError
+from jaxdd.errors import InputError
 from jaxdd.kernels import empirical_ntk
 from jaxdd.kernels.memory import required_bytes
 from jaxdd.records import NetworkSpec

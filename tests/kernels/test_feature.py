@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdd.base import InputError, Output
+from jaxdd.base import Output
+from jaxdd.errors import InputError
 from jaxdd.kernels.feature import chunked, features
 from tests.objectives.toy_network import in_float64, toy_network
 

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 from jaxdd import kernels, networks
-from jaxdd.base import InputError, Variables
+from jaxdd.base import Variables
+from jaxdd.devices.mesh import make_mesh, replicate, set_around
+from jaxdd.errors import InputError
 from jaxdd.kernels import Ridge, conjugate, feature_map, random_features
 from jaxdd.kernels.random_features import draw
 from jaxdd.records import KernelSpec, NetworkSpec
-from jaxdd.run.mesh import make_mesh, replicate, set_around
 from tests.kernels.toy_kernel import images
 from tests.objectives.toy_network import toy_network
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdd.base import InputError
+from jaxdd.errors import InputError
 from jaxdd.kernels import Ridge, fit, fit_iterative, operator
 from jaxdd.kernels.iterative import Operator
 from tests.kernels.toy_kernel import bell, images

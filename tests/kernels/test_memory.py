@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from jaxdd.base import InputError
+from jaxdd.errors import InputError
 from jaxdd.kernels import blocked, choose_blocks
 from jaxdd.kernels.memory import required_bytes, within
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from jaxdd import kernels
-from jaxdd.base import InputError
+from jaxdd.errors import InputError
 from jaxdd.kernels import _neural_tangents
 from jaxdd.records import KernelSpec
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.linalg import lapack
 
-from jaxdd.base import InputError
+from jaxdd.errors import InputError
 from jaxdd.kernels import Ridge, fit, fit_nystrom
 from jaxdd.kernels.nystrom import diagonal, low_rank, preconditioner
 from jaxdd.kernels.precision import dot

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
-from jaxdd.base import InputError
+from jaxdd.errors import InputError
 from jaxdd.kernels import ridge as krr
 from jaxdd.kernels.ridge import FREPO, KIP, KRR_ST, RCIG, RFAD, Ridge
 from tests.helpers import finite_difference

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxdd.devices.mesh import make_mesh, replicate, set_around
 from jaxdd.kernels import blocked, sharded
-from jaxdd.run.mesh import make_mesh, replicate, set_around
 from tests.kernels.toy_kernel import bell, images
 
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdd.base import InputError
+from jaxdd.errors import InputError
 from jaxdd.networks import NAMED, build, count_parameters, named
 from jaxdd.records import NetworkSpec
 

@@ -5,12 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdd import networks, optimisers
-from jaxdd.base import InputError, Variables
+from jaxdd import networks
+from jaxdd.base import Variables
+from jaxdd.errors import InputError
 from jaxdd.evaluation.students import seen_from_start
-from jaxdd.losses import mean_squared_error
 from jaxdd.records import NetworkSpec, OptimiserSpec, Protocol
-from jaxdd.training import fit_step, supervised
+from jaxdd.training import fit_step, optimisers, supervised
+from jaxdd.training.losses import mean_squared_error
 
 DECAY, RATE, SCALE = 0.05, 0.1, 8.0
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jaxdd import networks
-from jaxdd.base import InputError
+from jaxdd.errors import InputError
 from jaxdd.networks.layers import activate
 from jaxdd.records import NetworkSpec
 

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdd.base import InputError
+from jaxdd.errors import InputError
 from jaxdd.networks import build
 from jaxdd.networks.functional import from_linen
 from jaxdd.networks.imported import fill, from_torch

@@ -7,7 +7,8 @@ import pytest
 from jax.flatten_util import ravel_pytree
 
 from jaxdd import networks
-from jaxdd.base import InputError, Variables
+from jaxdd.base import Variables
+from jaxdd.errors import InputError
 from jaxdd.networks.ordered import torch_order
 from jaxdd.records import NetworkSpec
 

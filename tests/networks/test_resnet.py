@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdd.base import InputError
+from jaxdd.errors import InputError
 from jaxdd.networks import build, count_parameters
 from jaxdd.networks.functional import from_linen
 from jaxdd.networks.resnet import ResNet, stem_side

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdd.base import InputError
+from jaxdd.errors import InputError
 from jaxdd.networks import count_parameters
 from jaxdd.networks.teacher import body_variables, represent, training_network
 from jaxdd.records import NetworkSpec, Teacher

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from jaxdd import augment, networks
-from jaxdd.base import Augment, Batch, InputError, Network, Output, Synthetic, Variables
+from jaxdd.base import Augment, Batch, Network, Output, Synthetic, Variables
+from jaxdd.errors import InputError
 from jaxdd.objectives.gradient import class_gradients, distance
 from jaxdd.records import AugmentSpec, NetworkSpec
 from tests.helpers import finite_difference

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from jaxdd import kernels, networks
-from jaxdd.base import Batch, InputError, Synthetic, Variables
+from jaxdd.base import Batch, Synthetic, Variables
+from jaxdd.errors import InputError
 from jaxdd.kernels.random_features import draw
 from jaxdd.kernels.ridge import FREPO, KIP, RFAD, Ridge
 from jaxdd.objectives.kernel_regression import (

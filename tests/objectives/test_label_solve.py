@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from jaxdd import kernels, whiten
-from jaxdd.base import Batch, InputError, Synthetic
+from jaxdd.base import Batch, Synthetic
+from jaxdd.errors import InputError
 from jaxdd.kernels.ridge import KIP
 from jaxdd.objectives.kernel_regression import kernel_blocks, kernel_regression
 from jaxdd.objectives.label_solve import solved_labels

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from jaxdd import networks
-from jaxdd.base import Batch, InputError, Synthetic, Variables
+from jaxdd.base import Batch, Synthetic, Variables
+from jaxdd.errors import InputError
 from jaxdd.kernels import Ridge
 from jaxdd.objectives.implicit import ImplicitSettings, implicit_krr
 from jaxdd.objectives.linearised import (

@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 from jax.flatten_util import ravel_pytree
 
-from jaxdd import augment, losses, networks, unroll
-from jaxdd.base import Augment, Batch, InputError, Synthetic, Variables
+from jaxdd import augment, networks, unroll
+from jaxdd.base import Augment, Batch, Synthetic, Variables
+from jaxdd.errors import InputError
 from jaxdd.objectives import outer
 from jaxdd.objectives.outer import Inner, Window, trained_loss
 from jaxdd.objectives.rows import drawn_rows, ordered_rows, whole_set
 from jaxdd.records import AugmentSpec, NetworkSpec
+from jaxdd.training import losses
 
 SHAPE, CLASSES = (4, 4, 1), 3
 NETWORK = networks.build(NetworkSpec("mlp", width=(6,), norm="none"), SHAPE, CLASSES)

@@ -8,13 +8,13 @@ from jax.flatten_util import ravel_pytree
 
 from jaxdd import augment, networks
 from jaxdd.base import Batch, Segment, Synthetic
+from jaxdd.devices.mesh import make_mesh, replicate, set_around
 from jaxdd.objectives import portioned
 from jaxdd.objectives.outer import Inner, trained_loss
 from jaxdd.objectives.portioned import count_portions
 from jaxdd.objectives.rows import drawn_rows
 from jaxdd.objectives.trajectory import Aids, Student, end_distance
 from jaxdd.records import AugmentSpec, NetworkSpec
-from jaxdd.run.mesh import make_mesh, replicate, set_around
 from jaxdd.unroll import SGD, Backprop, Forward, Implicit, Separable
 
 SHAPE, CLASSES, ROWS = (4, 4, 1), 3, 6

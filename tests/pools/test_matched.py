@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 
 from jaxdd import networks
-from jaxdd.base import Augment, Batch, InputError, Network, Output, Synthetic, Variables
+from jaxdd.base import Augment, Batch, Network, Output, Synthetic, Variables
+from jaxdd.errors import InputError
 from jaxdd.pools import matched
-from jaxdd.pools.matched import loops, settled
+from jaxdd.pools.matched import loops
 from jaxdd.records import NetworkSpec
+from jaxdd.training.statistics import settled
 
 ROWS, CLASSES = 6, 2
 

@@ -6,7 +6,8 @@ import numpy as np
 import optax
 import pytest
 
-from jaxdd.base import InputError, Network, Output, Synthetic, Variables
+from jaxdd.base import Network, Output, Synthetic, Variables
+from jaxdd.errors import InputError
 from jaxdd.pools import online
 
 

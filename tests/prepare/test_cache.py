@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from jaxdd import whiten
-from jaxdd.base import InputError, Variables
+from jaxdd.base import Variables
+from jaxdd.errors import InputError
 from jaxdd.prepare.cache import asset_key, cached_tree
 from jaxdd.records import Views
 from tests.helpers import toy_corpus

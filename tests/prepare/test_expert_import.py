@@ -11,7 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdd.base import Dataset, InputError
+from jaxdd.base import Dataset
+from jaxdd.errors import InputError
 from jaxdd.foreign import torch_file
 from jaxdd.prepare import expert_import, prepare
 from jaxdd.prepare.expert_course import expert_network, unravelled

@@ -7,7 +7,7 @@ import os
 import numpy as np
 import pytest
 
-from jaxdd.base import InputError
+from jaxdd.errors import InputError
 from jaxdd.prepare import expert_recorder
 from jaxdd.prepare.expert_recorder import Recorder
 from jaxdd.prepare.expert_store import ExpertStore

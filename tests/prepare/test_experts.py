@@ -8,17 +8,18 @@ import numpy as np
 import pytest
 from jax.flatten_util import ravel_pytree
 
-from jaxdd.base import ExpertsAsset, InputError, Segments
+from jaxdd.base import ExpertsAsset, Segments
 from jaxdd.data.feeds import draw_segments, sample, target_epochs
-from jaxdd.evaluation import Group
-from jaxdd.evaluation.students import examples_of_corpus
+from jaxdd.devices.mesh import make_mesh, replicate, split_lead, spread
+from jaxdd.errors import InputError
+from jaxdd.loop.loop import Loop
 from jaxdd.prepare import expert_training, open_store, prepare
 from jaxdd.prepare.expert_course import course_of, expert_network
 from jaxdd.prepare.experts import _folder, check_epochs
 from jaxdd.records import ExpertsNeed, NetworkSpec, OptimiserSpec, Recipe
-from jaxdd.run.loop import Loop
-from jaxdd.run.mesh import make_mesh, replicate, split_lead, spread
 from jaxdd.training import scan_drive
+from jaxdd.training.examples import examples_of_corpus
+from jaxdd.training.together import Group
 from tests.prepare.cases import EXPERTS, replaced, toy_dataset
 
 NEED = ExpertsNeed(EXPERTS)

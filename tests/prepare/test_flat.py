@@ -7,7 +7,7 @@ import optax
 import pytest
 
 from jaxdd import training
-from jaxdd.base import InputError
+from jaxdd.errors import InputError
 from jaxdd.prepare.expert_course import course_of
 from jaxdd.prepare.flat import gsam
 from tests.prepare.cases import EXPERTS, replaced, toy_dataset

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdd import losses, whiten
+from jaxdd import whiten
 from jaxdd.data.load import load
 from jaxdd.prepare import prepare
 from jaxdd.prepare.expert_course import expert_network, unravelled
@@ -17,6 +17,7 @@ from jaxdd.records import (
     OptimiserSpec,
     Recipe,
 )
+from jaxdd.training import losses
 from tests.prepare.cases import replaced
 
 EXPERTS = Experts(

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from jaxdd import whiten
-from jaxdd.base import Dataset, InputError
+from jaxdd.base import Dataset
+from jaxdd.errors import InputError
 from jaxdd.networks.imported import from_torch
 from jaxdd.networks.teacher import represent
 from jaxdd.prepare import prepare

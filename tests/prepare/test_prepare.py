@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from jaxdd import whiten
-from jaxdd.base import InputError, TeacherAsset
+from jaxdd.base import TeacherAsset
+from jaxdd.errors import InputError
 from jaxdd.networks.teacher import represent
 from jaxdd.prepare import prepare
 from jaxdd.records import OptimiserSpec, TeacherNeed, Views

@@ -5,12 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdd import losses
-from jaxdd.base import InputError, Network, Output, Variables
-from jaxdd.batches import Weighted
+from jaxdd.base import Network, Output, Variables
+from jaxdd.errors import InputError
 from jaxdd.prepare.expert_course import course_of
 from jaxdd.prepare.smooth import damped, smooth_loss
 from jaxdd.records import AugmentSpec
+from jaxdd.training import losses
+from jaxdd.training.batches import Weighted
 from tests.prepare.cases import EXPERTS, replaced, toy_dataset
 
 SHAPE = (2, 2, 3)

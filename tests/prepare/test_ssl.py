@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 from jaxdd import whiten
-from jaxdd.base import InputError
+from jaxdd.devices.mesh import make_mesh, replicate, shard_rows
+from jaxdd.errors import InputError
+from jaxdd.loop.loop import Loop
 from jaxdd.networks.teacher import represent
 from jaxdd.prepare.ssl import train_teacher, two_views
-from jaxdd.presets import _teachers
+from jaxdd.presets import teachers as _teachers
 from jaxdd.records import AugmentSpec, OptimiserSpec
-from jaxdd.run.loop import Loop
-from jaxdd.run.mesh import make_mesh, replicate, shard_rows
 from jaxdd.training import scan_drive
 from tests.helpers import toy_corpus
 from tests.prepare.cases import OBJECTIVES, RECIPE, TINY

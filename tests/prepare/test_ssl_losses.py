@@ -8,11 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdd import losses
-from jaxdd.base import InputError, Network, Output, Variables
+from jaxdd.base import Network, Output, Variables
+from jaxdd.errors import InputError
 from jaxdd.networks.teacher import training_network
 from jaxdd.prepare.ssl_losses import objective
 from jaxdd.records import Recipe
+from jaxdd.training import losses
 from tests.helpers import finite_difference
 from tests.prepare.cases import OBJECTIVES, TINY
 

@@ -6,15 +6,14 @@ import jax
 import numpy as np
 import pytest
 
-from jaxdd import optimisers
 from jaxdd.data.load import load
 from jaxdd.networks.teacher import training_network
 from jaxdd.prepare import prepare
 from jaxdd.prepare.ssl import two_views
 from jaxdd.prepare.ssl_losses import objective
-from jaxdd.presets import _teachers
+from jaxdd.presets import teachers as _teachers
 from jaxdd.records import DataSpec, TeacherNeed
-from jaxdd.training import trainer
+from jaxdd.training import optimisers, trainer
 from tests.helpers import toy_corpus
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from jaxdd import presets
 from jaxdd.base import Task
-from jaxdd.methods.dm import dm
+from jaxdd.methods.matching.dm import dm
 
 
 @pytest.mark.parametrize(

@@ -4,9 +4,9 @@ import pytest
 
 from jaxdd import presets
 from jaxdd.base import Task
-from jaxdd.methods.frepo import frepo
-from jaxdd.methods.rcig import rcig
-from jaxdd.presets.frepo import DATA
+from jaxdd.methods.kernel.frepo import frepo
+from jaxdd.methods.kernel.frepo_presets import DATA
+from jaxdd.methods.kernel.rcig import rcig
 
 # Mirror images while distilling, and steps of students, as in the authors' scripts.
 ROWS = [

@@ -3,11 +3,12 @@
 import pytest
 
 from jaxdd import methods, presets
-from jaxdd.base import InputError, PerClass, Task, Uniform
-from jaxdd.methods.kip import KipConfig, kip
-from jaxdd.methods.label_solve import LabelSolveConfig, label_solve
-from jaxdd.methods.rfad import RfadConfig, rfad
-from jaxdd.presets._kernels import DATA, FC1
+from jaxdd.base import PerClass, Task, Uniform
+from jaxdd.errors import InputError
+from jaxdd.methods.kernel._presets import DATA, FC1
+from jaxdd.methods.kernel.kip import KipConfig, kip
+from jaxdd.methods.kernel.label_solve import LabelSolveConfig, label_solve
+from jaxdd.methods.kernel.rfad import RfadConfig, rfad
 from jaxdd.records import AugmentSpec, KernelSpec, NetworkSpec
 
 SHAPES = {"digits": ((8, 8, 1), 10)} | {

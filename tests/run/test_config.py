@@ -8,17 +8,18 @@ from pathlib import Path
 import pytest
 
 from jaxdd import augment
-from jaxdd.base import InputError
+from jaxdd.errors import InputError
 from jaxdd.records import (
     AugmentSpec,
     DataSpec,
+    LoopConfig,
     NetworkSpec,
     OptimiserSpec,
     Preset,
     Protocol,
 )
 from jaxdd.run import choose, config
-from jaxdd.run.config import LoopConfig, RunConfig
+from jaxdd.run.config import RunConfig
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 import jaxdd
-from jaxdd import exchange, protocols
+from jaxdd import exchange
+from jaxdd.presets import protocols
+from jaxdd.records import LoopConfig
 from jaxdd.run import cli, judging
-from jaxdd.run.config import JudgeConfig, LoopConfig
+from jaxdd.run.config import JudgeConfig
 from tests.helpers import toy_corpus
 
 SAMPLES = Path(__file__).parents[1] / "exchange" / "samples"

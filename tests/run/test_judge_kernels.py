@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxdd import exchange
-from jaxdd.evaluation import parse_kernel
+from jaxdd.kernels.spelling import parse_kernel
 from jaxdd.run import cli
 from tests.exchange.cases import EXPECTED, corpus
 

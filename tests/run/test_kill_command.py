@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.run.kill import (
+from tests.loop.kill import (
     assert_same_rows,
     kill_at,
     kill_moments,

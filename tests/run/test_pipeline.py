@@ -10,21 +10,24 @@ import numpy as np
 import pytest
 
 from jaxdd import artefact
-from jaxdd.base import Dataset, InputError
+from jaxdd.base import Dataset
 from jaxdd.data.corpus import dataset_from_arrays
+from jaxdd.devices.mesh import mesh_of
+from jaxdd.errors import InputError
+from jaxdd.loop.log import read_metrics
+from jaxdd.loop.loop import Loop
 from jaxdd.records import (
     DataSpec,
+    LoopConfig,
     NetworkSpec,
     OptimiserSpec,
     Preset,
     Protocol,
     Recipe,
 )
-from jaxdd.run import choose, dry_run, html, pipeline, plan, verify, workdir
-from jaxdd.run.config import LoopConfig, RunConfig, from_preset
-from jaxdd.run.loop import Loop
-from jaxdd.run.mesh import mesh_of
-from jaxdd.run.metrics import read_metrics
+from jaxdd.report import html
+from jaxdd.run import choose, dry_run, pipeline, plan, verify, workdir
+from jaxdd.run.config import RunConfig, from_preset
 from tests.helpers import toy_images
 
 TINY = Protocol(
@@ -305,7 +308,7 @@ def test_the_teacher_is_trained_once(tmp_path: Path, dataset) -> None:
 
 
 def test_page_of_a_real_report(finished: RunConfig) -> None:
-    from jaxdd.run import report
+    from jaxdd.report import report
 
     found = report.read(folder_of(finished))
     assert found is not None

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jaxdd.base import InputError
+from jaxdd.errors import InputError
 from jaxdd.records import DataSpec, Protocol
 from jaxdd.run.targets import load_targets
 from tests.data.pictures import class_files, write_folder

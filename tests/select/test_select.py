@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from jaxdd import select
-from jaxdd.base import InputError
+from jaxdd.errors import InputError
 from tests.helpers import toy_corpus
 
 

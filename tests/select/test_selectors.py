@@ -7,7 +7,7 @@ import pytest
 from scipy.linalg import lapack
 
 from jaxdd import select
-from jaxdd.base import InputError
+from jaxdd.errors import InputError
 from jaxdd.kernels import linear
 from jaxdd.kernels.ridge import Ridge
 from jaxdd.records import KernelSpec, NetworkSpec

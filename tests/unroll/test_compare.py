@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdd.base import InputError
+from jaxdd.errors import InputError
 from jaxdd.unroll import SGD, Backprop, Separable, initial_carry, inner, solve
 from jaxdd.unroll.compare import Comparison, Row, compare_adjoints
 

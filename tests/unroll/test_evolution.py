@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdd.base import InputError
+from jaxdd.errors import InputError
 from jaxdd.unroll.evolution import ES, PES, Episode, TruncatedES, begin, evolution
 
 MIXING = jnp.asarray([[0.9, 0.2], [-0.3, 0.8]])

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from jaxdd.base import InputError
+from jaxdd.errors import InputError
 from jaxdd.networks.conv import convolve
 from jaxdd.records import AdjointSpec
 from jaxdd.unroll import (

@@ -1,0 +1,1 @@
+"""The loop that drives every long stage: chunks, checkpoints, progress."""

@@ -1,0 +1,1 @@
+"""Methods whose inner problem is a kernel ridge regression."""

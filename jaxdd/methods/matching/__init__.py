@@ -1,0 +1,1 @@
+"""Methods that match gradients or statistics of real images."""

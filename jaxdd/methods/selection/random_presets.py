@@ -1,0 +1,19 @@
+"""Presets of the random subset: the data and protocols of `dm`, so that rows compare.
+
+`python experiments/run.py --method random --preset mnist`; expected: below `dm`.
+"""
+
+import dataclasses
+
+from jaxdd.methods.matching import dm_presets as dm
+from jaxdd.methods.selection.random import RandomConfig
+from jaxdd.records import Preset
+
+__all__ = ["DEFAULT", "PRESETS"]
+
+DEFAULT = "digits"
+
+PRESETS: dict[str, Preset] = {
+    name: dataclasses.replace(preset, distill=RandomConfig(), steps=0, expected=())
+    for name, preset in dm.PRESETS.items()
+}

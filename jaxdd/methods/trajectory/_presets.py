@@ -1,0 +1,218 @@
+"""What the presets of the methods that match trajectories share."""
+
+import dataclasses
+from typing import Any
+
+from jaxdd import augment
+from jaxdd.presets import protocols
+from jaxdd.presets.digits import DIGITS, DIGITS_MLP, DIGITS_STUDENT
+from jaxdd.presets.mnist import MNIST_NET, MNIST_STUDENT
+from jaxdd.records import (
+    DataSpec,
+    Expected,
+    Experts,
+    NetworkSpec,
+    OptimiserSpec,
+    Preset,
+    Protocol,
+    Recipe,
+)
+
+__all__ = [
+    "CIFAR_CPU_EXPERTS",
+    "DIGITS_EXPERTS",
+    "MNIST_EXPERTS",
+    "cifar10_cpu",
+    "digits",
+    "experts",
+    "mnist",
+    "row",
+    "sgd",
+    "soft",
+]
+
+DIGITS_EXPERTS = Experts(
+    network=DIGITS_MLP,
+    recipe=Recipe(batch=64, optimiser=OptimiserSpec("sgd", 0.05, 0.0)),
+    epochs=20,
+    count=20,
+)
+MNIST_EXPERTS = Experts(
+    network=MNIST_NET,
+    recipe=Recipe(batch=64, optimiser=OptimiserSpec("sgd", 0.02, 0.0)),
+    epochs=3,
+    count=12,
+)
+CIFAR_CPU_EXPERTS = Experts(
+    network=NetworkSpec(width=(16, 16, 16)),
+    recipe=Recipe(batch=64, optimiser=OptimiserSpec("sgd", 0.02, 0.0)),
+    epochs=3,
+    count=12,
+)
+
+_DSA = augment.named("dsa")
+_CIFAR_STUDENT = Protocol(
+    name="cifar10_cpu",
+    network=CIFAR_CPU_EXPERTS.network,
+    train=Recipe(
+        steps=300, optimiser=OptimiserSpec("sgd", 0.01, 0.9, 5e-4, schedule="step")
+    ),
+)
+_DATA = {
+    "cifar10": (DataSpec("cifar10"), 3),
+    "cifar100": (DataSpec("cifar100"), 3),
+    "tiny": (DataSpec("tinyimagenet"), 4),
+    "imagenette": (DataSpec("folder", resize=128), 5),
+    "imagenet": (DataSpec("folder", resize=64), 4),
+}
+_SIDE = {3: 32, 4: 64, 5: 128}
+
+
+def sgd(rate: float, momentum: float = 0.5) -> OptimiserSpec:
+    """SGD, as all outer optimisers of these methods are."""
+    return OptimiserSpec("sgd", rate, momentum)
+
+
+def soft(protocol: Protocol) -> Protocol:
+    """The protocol for labels that are logits; other rows keep their classes."""
+    train = dataclasses.replace(protocol.train, loss="soft_cross_entropy")
+    return dataclasses.replace(protocol, name=f"{protocol.name}_soft", train=train)
+
+
+def experts(depth: int, **changes: Any) -> Experts:
+    """The papers' experts: 100 ConvNets of width 128, 50 epochs, with augmentation."""
+    made = Experts(
+        network=NetworkSpec(width=(128,) * depth),
+        recipe=Recipe(batch=256, optimiser=sgd(0.01, 0.0), augment=_DSA),
+    )
+    return dataclasses.replace(made, **changes)
+
+
+def digits(
+    config: type, *, evaluate: Protocol = DIGITS_STUDENT, **settings: Any
+) -> Preset:
+    """One image per class of the embedded digits, in seconds."""
+    common: dict[str, Any] = {
+        "experts": DIGITS_EXPERTS,
+        "inner_steps": 20,
+        "last": 8,
+        "optimiser": sgd(5.0),
+        "rate": 0.05,
+        "rate_optimiser": sgd(1e-4),
+    }
+    return Preset(
+        distill=config(**common | settings),
+        data=DIGITS,
+        ipc=1,
+        steps=1500,
+        evaluate=evaluate,
+        source="a small version of the paper's recipe, for two CPU cores",
+        hours="a minute with its experts",
+        hardware="2 CPU cores",
+    )
+
+
+def mnist(
+    config: type, *, evaluate: Protocol = MNIST_STUDENT, **settings: Any
+) -> Preset:
+    """One image per class of a tenth of MNIST, in minutes."""
+    common: dict[str, Any] = {
+        "experts": MNIST_EXPERTS,
+        "inner_steps": 20,
+        "epochs": 1,
+        "last": 2,  # later, ten images cannot follow
+        "optimiser": sgd(1000.0),
+        "rate": 0.05,
+        "rate_optimiser": sgd(1e-4),  # ten times more and the rate collapses at first
+    }
+    return Preset(
+        distill=config(**common | settings),
+        data=DataSpec("mnist", train_limit=6000),
+        ipc=1,
+        steps=300,
+        evaluate=evaluate,
+        source="a small version of the paper's recipe, for two CPU cores",
+        hours="minutes with its experts",
+        hardware="2 CPU cores",
+    )
+
+
+def cifar10_cpu(config: type, **settings: Any) -> Preset:
+    """One image per class of a tenth of CIFAR-10, in minutes."""
+    common: dict[str, Any] = {
+        "experts": CIFAR_CPU_EXPERTS,
+        "inner_steps": 20,
+        "epochs": 1,
+        "last": 2,
+        "optimiser": sgd(300.0),
+        "rate": 0.05,
+        "rate_optimiser": sgd(1e-4),
+    }
+    return Preset(
+        distill=config(**common | settings),
+        data=DataSpec("cifar10", train_limit=5000),
+        ipc=1,
+        steps=300,
+        evaluate=_CIFAR_STUDENT,
+        source="a small version of the paper's recipe, for two CPU cores",
+        hours="minutes with its experts",
+        hardware="2 CPU cores",
+    )
+
+
+def row(
+    config: type,
+    data: str,
+    ipc: int,
+    student: tuple[int, int, int],
+    rates: tuple[float, float, float],
+    *,
+    accuracy: float | None = None,
+    source: str = "",
+    zca: bool = False,
+    iterations: int = 5000,
+    expert: dict[str, Any] | None = None,
+    protocol: str = "mtt",
+    **settings: Any,
+) -> Preset:
+    """A row of a method's table of settings.
+
+    Args:
+      config: of the method.
+      data: short name of the data.
+      ipc: images per class.
+      student: T, M and T+.
+      rates: of the images, of the student's rate, and that rate itself.
+      accuracy: what the authors report.
+      source: of the settings.
+      zca: whiten as the authors do; otherwise standardise.
+      iterations: outer steps.
+      expert: what differs from `experts`.
+      protocol: of the students.
+      **settings: further ones.
+    """
+    spec, depth = _DATA[data]
+    steps, epochs, last = student
+    images, learned, rate = rates
+    found = () if accuracy is None else (Expected("accuracy", accuracy, source),)
+    return Preset(
+        distill=config(
+            experts=experts(depth, **(expert or {})),
+            inner_steps=steps,
+            epochs=epochs,
+            last=last,
+            optimiser=sgd(images),
+            rate=rate,
+            rate_optimiser=sgd(learned),
+            augment=_DSA,
+            **settings,
+        ),
+        data=dataclasses.replace(spec, whitening="zca_kornia") if zca else spec,
+        ipc=ipc,
+        steps=iterations,
+        evaluate=protocols.named(protocol, (_SIDE[depth], _SIDE[depth], 3)),
+        expected=found,
+        source=source,
+        hours="about an hour with its experts (estimate)",
+        hardware="one GPU",
+    )

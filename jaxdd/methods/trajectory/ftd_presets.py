@@ -1,0 +1,101 @@
+"""Presets of flat trajectory distillation (`ftd`).
+
+| preset | command | expected | status |
+| --- | --- | --- | --- |
+| digits | `python experiments/run.py --method ftd --students 10` | above random + 15 points; not below `mtt` by a point | 88.4 ± 1.6 %, class means 85.5 ± 2.1, random 60.2 ± 4.6, 10 students of one set, experiments/results/ftd_digits.json |
+| mnist | `... --method ftd --preset mnist --data.dir DIR` | not below the class means by a point under the same student | 88.1 ± 0.6 %, class means 81.1 ± 0.6, random 50.9 ± 6.7, 3 students of one set, experiments/results/ftd_mnist.json |
+| cifar10_ipc1_paper, cifar10_paper (10 images), cifar10_ipc50_paper | `... --method ftd --preset cifar10_paper --data.dir DIR` | 46.8 ± 0.3, 66.6 ± 0.3, 73.8 ± 0.2 % | pending |
+| cifar100_ipc1_paper, cifar100_paper (10), cifar100_ipc50_paper | as above | 25.2 ± 0.2, 43.4 ± 0.3, 50.7 ± 0.3 % | pending |
+| tiny_ipc1_paper, tiny_paper (10) | Tiny ImageNet at 64 pixels | 10.4 ± 0.3, 24.5 ± 0.2 % | pending |
+| imagenette_code | a folder of class folders, at 128 pixels, one image per class | none published for it here | pending |
+
+The figures may hold a second training of the same students (see the method). Without
+the average of the images, by DATM's authors: 46.0, 65.3, 73.2 % on CIFAR-10. Where the
+authors do not whiten they standardise CIFAR-100 with CIFAR-10's numbers.
+"""  # noqa: E501
+
+import dataclasses
+
+from jaxdd.methods.trajectory._presets import (
+    DIGITS_EXPERTS,
+    MNIST_EXPERTS,
+    digits,
+    mnist,
+    row,
+)
+from jaxdd.methods.trajectory.ftd import FtdConfig
+from jaxdd.records import Preset
+
+__all__ = ["DEFAULT", "PRESETS"]
+
+DEFAULT = "digits"
+
+
+def _row(
+    data: str,
+    ipc: int,
+    student: tuple[int, int, int],
+    rates: tuple[float, float, float],
+    accuracy: float | None,
+    *,
+    alpha: float = 1.0,
+    zca: bool = True,
+    **settings,
+) -> Preset:
+    return row(
+        *(FtdConfig, data, ipc, student, rates),
+        accuracy=accuracy,
+        source="Du et al., CVPR 2023, and their repository",
+        zca=zca,
+        expert={"kind": "flat", "radius": 0.01, "alpha": alpha},
+        **settings,
+    )
+
+
+_FLAT = {"kind": "flat", "radius": 0.05, "alpha": 0.3}
+
+PRESETS: dict[str, Preset] = {
+    "digits": digits(
+        FtdConfig, experts=dataclasses.replace(DIGITS_EXPERTS, **_FLAT), ema=0.99
+    ),
+    "mnist": mnist(
+        FtdConfig, experts=dataclasses.replace(MNIST_EXPERTS, **_FLAT), ema=0.95
+    ),
+    "cifar10_ipc1_paper": _row(
+        *("cifar10", 1, (50, 2, 2), (100.0, 1e-7, 0.01), 0.468), alpha=0.3, ema=0.9999
+    ),
+    "cifar10_paper": _row(
+        *("cifar10", 10, (30, 2, 20), (100.0, 1e-5, 0.001), 0.666),
+        alpha=0.3,
+        ema=0.9995,
+    ),
+    "cifar10_ipc50_paper": _row(
+        "cifar10", 50, (30, 2, 40), (1000.0, 1e-5, 0.01), 0.738, ema=0.999
+    ),
+    "cifar100_ipc1_paper": _row(
+        "cifar100", 1, (40, 3, 20), (1000.0, 1e-5, 0.01), 0.252, ema=0.9995
+    ),
+    "cifar100_paper": _row(
+        "cifar100", 10, (20, 2, 40), (1000.0, 1e-5, 0.01), 0.434, ema=0.9995
+    ),
+    "cifar100_ipc50_paper": _row(
+        *("cifar100", 50, (80, 2, 40), (1000.0, 1e-5, 0.01), 0.507),
+        batch=1000,
+        ema=0.999,
+    ),
+    "tiny_ipc1_paper": _row(
+        "tiny", 1, (30, 2, 10), (1e4, 1e-4, 0.01), 0.104, zca=False, ema=0.999
+    ),
+    "tiny_paper": _row(
+        *("tiny", 10, (20, 2, 40), (1e4, 1e-4, 0.01), 0.245),
+        zca=False,
+        batch=500,
+        ema=0.999,
+    ),
+    "imagenette_code": _row(
+        *("imagenette", 1, (20, 2, 10), (1e4, 1e-4, 0.01), None),
+        zca=False,
+        batch=64,
+        ema=0.999,
+    ),
+}

@@ -1,0 +1,29 @@
+"""`--list`: the methods by family, their parts and presets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from jaxdd import methods
+from jaxdd.report import console
+from jaxdd.run import choose
+
+__all__ = ["show_methods"]
+
+_HEADS = ("method", "decoder × objective × networks × adjoint, data", "presets")
+
+
+def show_methods() -> None:
+    """A table for each family: parts, targets, presets with the default first."""
+    for family, names in methods.families().items():
+        console.show(console.table(_HEADS, _rows(names), title=family, left=3))
+
+
+def _rows(names: tuple[str, ...]) -> Iterator[tuple[str, str, str]]:
+    for name in names:
+        method = methods.get(name)
+        known, default = choose.table(name)
+        ordered = [default, *(n for n in known if n != default)]
+        *parts, data = method.parts
+        joined = f"{' × '.join(parts)}, {data}; {method.targets}s"
+        yield name, joined, ", ".join(ordered)
