@@ -48,8 +48,10 @@ __all__ = [
     "save",
 ]
 
-_HOME = dict.fromkeys(("distill", "evaluate", "load", "save"), "jaxdd.api")
-_HOME["InputError"] = "jaxdd.errors"
+_HOMES = {
+    "jaxdd.api": {"distill", "evaluate", "load", "save"},
+    "jaxdd.errors": {"InputError"},
+}
 _PACKAGES = {"methods", "networks", "presets"}
 
 
@@ -58,8 +60,8 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'jaxdd' has no attribute {name!r}")
     if name in _PACKAGES:
         return importlib.import_module(f"jaxdd.{name}")
-    home = importlib.import_module(_HOME.get(name, "jaxdd.base"))
-    return getattr(home, name)
+    homes = [home for home, names in _HOMES.items() if name in names]
+    return getattr(importlib.import_module([*homes, "jaxdd.base"][0]), name)
 
 
 def __dir__() -> list[str]:
