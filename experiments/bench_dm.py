@@ -3,7 +3,7 @@
 ConvNet of depth 3, ten classes of 32x32x3 images, 10 images per class, 256 real images
 of each class a step, no augmentation on either side, the same arrays. Ours is the whole
 distillation step inside the compiled chunk that runs it, sampling included; theirs is
-one pass of their loop (see reference/dm_torch.py). Appends a row per width to
+one pass of their loop (see reference/matching/dm_torch.py). Appends a row per width to
 experiments/results/bench_dm.jsonl.
 
   git clone https://github.com/VICO-UoE/DatasetCondensation DIR
@@ -28,7 +28,7 @@ from jaxdd.loop.chunk import compiled_chunk
 from jaxdd.methods.matching.dm import DmConfig, dm
 from jaxdd.records import NetworkSpec
 
-REFERENCE = Path(__file__).resolve().parent / "reference" / "dm_torch.py"
+REFERENCE = Path(__file__).resolve().parent / "reference" / "matching" / "dm_torch.py"
 CLASSES, PER_CLASS, SHAPE = 10, 512, (32, 32, 3)
 SEED = 0
 

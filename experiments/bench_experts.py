@@ -3,9 +3,9 @@
 Experts of trajectory matching: ConvNet of depth 3, batches of 256 CIFAR-10 images
 (noise where there is no CIFAR-10 in JAXDD_DATA), DSA. Theirs is the training function
 of their buffer.py in PyTorch with as many threads as it likes (see
-reference/experts_torch.py). Ours is the step inside the compiled chunk that records
-them: one expert with all threads, one a core, and on an accelerator 16 at once. Each
-turn goes once over some images. Appends a row per width to
+reference/trajectory/experts_torch.py). Ours is the step inside the compiled chunk that
+records them: one expert with all threads, one a core, and on an accelerator 16 at once.
+Each turn goes once over some images. Appends a row per width to
 experiments/results/bench_experts.jsonl.
 
   git clone https://github.com/GeorgeCazenavette/mtt-distillation DIR
@@ -45,7 +45,9 @@ from jaxdd.records import (
     Recipe,
 )
 
-REFERENCE = Path(__file__).resolve().parent / "reference" / "experts_torch.py"
+REFERENCE = (
+    Path(__file__).resolve().parent / "reference" / "trajectory" / "experts_torch.py"
+)
 CLASSES, SHAPE, SEED, BATCH = 10, (32, 32, 3), 0, 256
 STEPS = {128: 8, 32: 24}  # of a turn: some seconds on two cores
 BARS = {128: 0.85, 32: 1.1}  # of the speed of theirs, on a CPU

@@ -2,9 +2,9 @@
 
 A step is everything between two real batches: features of the real images, gradient by
 the set, LAMB, one step of the drawn network. Theirs is called as their loop calls it,
-on the host, a jitted function at a time (see reference/frepo_jax.py); ours is the whole
-step inside the compiled chunk that runs it. Both get the same arrays; images have three
-channels, which both programs pad alike.
+on the host, a jitted function at a time (see reference/kernel/frepo_jax.py); ours is
+the whole step inside the compiled chunk that runs it. Both get the same arrays; images
+have three channels, which both programs pad alike.
 
   small: the CPU recipe, 16x16 pixels, widths 16-32, no norm, m = 10, 256 real images
   full: the authors' network for CIFAR-10 at m = 10, with mirror images

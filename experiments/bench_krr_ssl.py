@@ -3,8 +3,8 @@
 The paper's network for CIFAR-100 (128-256-512), m = 100, 256 real images a step, a pool
 of 10, and a ResNet-18 as teacher; no augmentation and no ageing of the pool on either
 side, the same arrays. Ours is the whole distillation step inside the compiled chunk
-that runs it; theirs is their outer step (see reference/krr_st_torch.py), which has the
-teacher in the loop. Appends rows of speed and of memory to
+that runs it; theirs is their outer step (see reference/kernel/krr_st_torch.py), which
+has the teacher in the loop. Appends rows of speed and of memory to
 experiments/results/bench_krr_ssl.jsonl.
 
   git clone https://github.com/db-Lee/selfsup_dd DIR
@@ -46,7 +46,7 @@ from jaxdd.objectives.regression import krr_mse
 from jaxdd.pools import online
 from jaxdd.training import optimisers
 
-REFERENCE = Path(__file__).resolve().parent / "reference" / "krr_st_torch.py"
+REFERENCE = Path(__file__).resolve().parent / "reference" / "kernel" / "krr_st_torch.py"
 OUTPUTS, SHAPE, SEED = 512, (32, 32, 3), 0
 # CIFAR-100 with crops of 4 pixels and flips: what a cache of the teacher must hold.
 CACHED_VIEWS = 50_000 * 162

@@ -3,8 +3,8 @@
 The set is a random subset of CIFAR-10, 10 images per class (noise where there is no
 CIFAR-10 in JAXDD_DATA); ConvNet of depth 3 under the protocol `vico`, DSA included.
 Theirs is their own training function, one student after another in PyTorch with as many
-threads as it likes (see reference/students_torch.py). Ours is the step inside the
-compiled chunk that runs it: students one after another with all threads, one a core
+threads as it likes (see reference/training/students_torch.py). Ours is the step inside
+the compiled chunk that runs it: students one after another with all threads, one a core
 (the mesh's axis `seed`), and all together (vmap). Each turn trains every student for
 some steps; a whole training has 1001 like them, which the row extrapolates. Appends a
 row per width to experiments/results/bench_students.jsonl.
@@ -40,7 +40,9 @@ from jaxdd.select import random_rows, subset
 from jaxdd.training import Trainer, trainer
 from jaxdd.training.batches import array_source, in_steps
 
-REFERENCE = Path(__file__).resolve().parent / "reference" / "students_torch.py"
+REFERENCE = (
+    Path(__file__).resolve().parent / "reference" / "training" / "students_torch.py"
+)
 CLASSES, SHAPE, SEED = 10, (32, 32, 3), 0
 STEPS = {128: 12, 32: 60}  # of a turn: about ten seconds on two cores
 Turn = Callable[[], dict[str, float]]

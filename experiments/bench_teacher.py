@@ -4,8 +4,8 @@ The teacher is a ResNet-18 for 32x32 images (3x3 stem of padding 2: maps of 34, 
 and 5 pixels) under Barlow Twins with a projector of three times 2048, two views a step,
 SGD with momentum. Ours is the step inside the compiled chunk that runs it, without and
 with the augmentation of the CIFAR recipe; theirs is the same network, loss and
-optimiser on given views (see reference/teacher_torch.py). A second row gives every kind
-of layer, forwards and backwards. Appends both to
+optimiser on given views (see reference/networks/teacher_torch.py). A second row gives
+every kind of layer, forwards and backwards. Appends both to
 experiments/results/bench_teacher.jsonl.
 
   python experiments/bench_teacher.py --torch-python PYTHON
@@ -37,7 +37,9 @@ from jaxdd.presets import teachers as _teachers
 from jaxdd.records import AugmentSpec, OptimiserSpec, Recipe, Teacher
 from jaxdd.training import trainer
 
-REFERENCE = Path(__file__).resolve().parent / "reference" / "teacher_torch.py"
+REFERENCE = (
+    Path(__file__).resolve().parent / "reference" / "networks" / "teacher_torch.py"
+)
 SHAPE, IMAGES, SEED = (32, 32, 3), 2048, 0
 SIDES, WIDTHS = (34, 17, 9, 5), (64, 128, 256, 512)
 REPEATS = 4  # of a layer in one loop, where memory is reused as in a training run

@@ -4,10 +4,10 @@ ConvNet of depth 3, ten classes of 32x32x3 images, every image at every inner st
 augmentation, noise on both sides: T inner steps from an expert's weights, the loss of
 MTT, its gradient by images and rate, and an outer step of SGD. Ours is `jaxdd.unroll`
 with the exact gradient, inside the compiled chunk that runs a method; theirs is their
-`main`, unchanged (see reference/mtt_torch.py). Each runs in a process of its own and
-waits while the other works. Memory is the largest growth of the resident memory in the
-first whole step, over the process in which a step of one inner step has run (Linux).
-Appends rows to experiments/results/bench_trajectory.jsonl.
+`main`, unchanged (see reference/trajectory/mtt_torch.py). Each runs in a process of its
+own and waits while the other works. Memory is the largest growth of the resident memory
+in the first whole step, over the process in which a step of one inner step has run
+(Linux). Appends rows to experiments/results/bench_trajectory.jsonl.
 
   git clone https://github.com/GeorgeCazenavette/mtt-distillation DIR
   python experiments/bench_trajectory.py --checkout DIR --torch-python PYTHON
@@ -37,7 +37,9 @@ from jaxdd.records import NetworkSpec
 from jaxdd.training import losses
 from jaxdd.unroll import SGD
 
-REFERENCE = Path(__file__).resolve().parent / "reference" / "mtt_torch.py"
+REFERENCE = (
+    Path(__file__).resolve().parent / "reference" / "trajectory" / "mtt_torch.py"
+)
 SHAPE, CLASSES, SEED, RATE = (32, 32, 3), 10, 0, 0.01
 ADJOINTS = {
     "step": unroll.Backprop(),

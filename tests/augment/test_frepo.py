@@ -1,7 +1,7 @@
 """FRePo's operations against its own program, with the numbers it drew, and ranges.
 
-The arrays come from experiments/reference/frepo_augment.py, which runs yongchaoz/FRePo
-in float64.
+The arrays come from experiments/reference/augment/frepo_augment.py, which runs
+yongchaoz/FRePo in float64.
 """
 
 from pathlib import Path

@@ -1,6 +1,6 @@
 """Every operation against the published programs, with the numbers they drew.
 
-The arrays come from experiments/reference/augment_torch.py, which runs
+The arrays come from experiments/reference/augment/augment_torch.py, which runs
 VICO-UoE/DatasetCondensation (DSA and DC) and snu-mllab/Efficient-Dataset-Condensation
 (IDC and CutMix). DSA and IDC ran in float64, DC in float32.
 """

@@ -1,7 +1,7 @@
 """Analytic kernels against neural-tangents.
 
-The arrays come from experiments/reference/kernels_jax.py, which ran the released
-neural-tangents 0.6.5 (google/neural-tangents, Apache-2.0) in float64.
+The arrays come from experiments/reference/kernels/kernels_jax.py, which ran the
+released neural-tangents 0.6.5 (google/neural-tangents, Apache-2.0) in float64.
 """
 
 from pathlib import Path

@@ -1,4 +1,7 @@
-"""Checkpoints written by experiments/reference/checkpoint_torch.py give its outputs."""
+"""Checkpoints that PyTorch wrote give its outputs.
+
+They come from experiments/reference/networks/checkpoint_torch.py.
+"""
 
 from pathlib import Path
 

@@ -1,6 +1,6 @@
 """The field's networks against the authors' classes, run in PyTorch.
 
-The arrays are written by experiments/reference/cross_architecture_torch.py.
+The arrays are written by experiments/reference/networks/cross_architecture_torch.py.
 """
 
 from pathlib import Path

@@ -1,4 +1,7 @@
-"""Networks against PyTorch: values of experiments/reference/networks_torch.py."""
+"""Networks against PyTorch.
+
+The arrays come from experiments/reference/networks/networks_torch.py.
+"""
 
 from pathlib import Path
 

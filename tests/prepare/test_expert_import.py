@@ -1,7 +1,8 @@
 """The published files of trajectories, read without PyTorch.
 
-`buffers/` is written by experiments/reference/experts_torch.py with the network and the
-training function of GeorgeCazenavette/mtt-distillation at commit 50dccea (MIT).
+`buffers/` is written by experiments/reference/trajectory/experts_torch.py with the
+network and the training function of GeorgeCazenavette/mtt-distillation at commit
+50dccea (MIT).
 """
 
 import shutil

@@ -1,7 +1,7 @@
 """Sharpness-aware steps against the authors' program, in float64.
 
-The arrays come from experiments/reference/ftd_experts_torch.py, which runs the training
-function and the GSAM of AngusDujw/FTD-distillation at commit 711532a.
+The arrays come from experiments/reference/trajectory/ftd_experts_torch.py, which runs
+the training function and the GSAM of AngusDujw/FTD-distillation at commit 711532a.
 """
 
 from pathlib import Path

@@ -1,7 +1,7 @@
 """The rows that RFAD's own selection chooses.
 
-`coresets.npz` is written by experiments/reference/coresets_numpy.py, which runs
-coresets.py of yolky/RFAD @ c9ef03e in float64.
+`coresets.npz` is written by experiments/reference/selection/coresets_numpy.py, which
+runs coresets.py of yolky/RFAD @ c9ef03e in float64.
 """
 
 from pathlib import Path

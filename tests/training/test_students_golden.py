@@ -1,7 +1,8 @@
 """Training students against the authors' program, step by step in float64.
 
-The arrays come from experiments/reference/students_torch.py, which runs the training
-function of VICO-UoE/DatasetCondensation (MIT) across the drop of its learning rate.
+The arrays come from experiments/reference/training/students_torch.py, which runs the
+training function of VICO-UoE/DatasetCondensation (MIT) across the drop of its learning
+rate.
 """
 
 import dataclasses

@@ -1,7 +1,7 @@
 """One outer step of DD, BPTT and RTP against adjoint recursions written out in NumPy.
 
-The arrays come from `experiments/reference/bilevel_numpy.py`, which shares nothing with
-the package; float64.
+The arrays come from `experiments/reference/bilevel/bilevel_numpy.py`, which shares
+nothing with the package; float64.
 """
 
 from pathlib import Path

@@ -1,6 +1,6 @@
 """Two outer steps of RaT-BPTT against the authors' program, in float64.
 
-The arrays come from `experiments/reference/rat_bptt_torch.py`, which runs
+The arrays come from `experiments/reference/bilevel/rat_bptt_torch.py`, which runs
 fengyzpku/Simple_Dataset_Distillation: rows drawn, meta-gradients of images and labels,
 the average of their norms, and the set after Adam. One case trains by Adam with learned
 labels, the other by SGD on some classes a step.

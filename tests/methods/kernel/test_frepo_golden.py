@@ -1,8 +1,8 @@
 """Two steps of FRePo against the authors' program, in float64.
 
-The arrays come from `experiments/reference/frepo_jax.py`, which runs yongchao97/FRePo
-(commit 9b98c65): loss, gradients, the set after each LAMB step, and the network after
-each step of its own training (parameters and batch norm statistics).
+The arrays come from `experiments/reference/kernel/frepo_jax.py`, which runs
+yongchao97/FRePo (commit 9b98c65): loss, gradients, the set after each LAMB step, and
+the network after each step of its own training (parameters and batch norm statistics).
 """
 
 from pathlib import Path

@@ -1,7 +1,8 @@
 """KIP's steps and solved labels against an independent program, in float64.
 
-The arrays come from `experiments/reference/kip_torch.py`: formulas of the notebook,
-kernels by a recursion of its own, gradients and Adam by PyTorch, labels by NumPy.
+The arrays come from `experiments/reference/kernel/kip_torch.py`: formulas of the
+notebook, kernels by a recursion of its own, gradients and Adam by PyTorch, labels by
+NumPy.
 """
 
 import dataclasses

@@ -1,6 +1,6 @@
 """Two steps of KRR-ST against the authors' program, in float64.
 
-The arrays come from `experiments/reference/krr_st_torch.py`, which runs
+The arrays come from `experiments/reference/kernel/krr_st_torch.py`, which runs
 db-Lee/selfsup_dd: loss, gradients, the set after each AdamW step, and the network after
 each step of its own training (parameters, momenta, batch norm statistics).
 """

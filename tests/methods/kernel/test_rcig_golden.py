@@ -1,8 +1,8 @@
 """A step of RCIG against the authors' program, in float64.
 
-The arrays come from `experiments/reference/rcig_jax.py`, which runs yolky/RCIG (commit
-a9fb1fa): the inner solution, the gradient's two terms and the system between them, the
-set after the AdaBelief step and the network after its own steps.
+The arrays come from `experiments/reference/kernel/rcig_jax.py`, which runs yolky/RCIG
+(commit a9fb1fa): the inner solution, the gradient's two terms and the system between
+them, the set after the AdaBelief step and the network after its own steps.
 """
 
 from pathlib import Path

@@ -1,8 +1,9 @@
 """Two steps of RFAD against the authors' program, in float64.
 
-The arrays come from `experiments/reference/rfad_torch.py`, which runs yolky/RFAD: real
-images, networks, loss, gradients and the set after each AdaBelief step, with the Platt
-loss and learned labels, and with squared error and fixed ones; and the first judgement.
+The arrays come from `experiments/reference/kernel/rfad_torch.py`, which runs
+yolky/RFAD: real images, networks, loss, gradients and the set after each AdaBelief
+step, with the Platt loss and learned labels, and with squared error and fixed ones; and
+the first judgement.
 """
 
 from pathlib import Path

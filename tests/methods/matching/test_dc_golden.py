@@ -1,8 +1,8 @@
 """Gradient matching against the authors' program, in float64.
 
-The arrays come from experiments/reference/dc_torch.py, which runs one iteration of
-VICO-UoE/DatasetCondensation (MIT, commit 53f63a6): two matchings of a network, and its
-training on the set between them.
+The arrays come from experiments/reference/matching/dc_torch.py, which runs one
+iteration of VICO-UoE/DatasetCondensation (MIT, commit 53f63a6): two matchings of a
+network, and its training on the set between them.
 """
 
 from pathlib import Path

@@ -1,7 +1,7 @@
 """DM against the authors' program, its closed form, and its variants.
 
 The golden file holds two steps of the authors' main_DM.py in float64, written by
-experiments/reference/dm_torch.py.
+experiments/reference/matching/dm_torch.py.
 """
 
 import dataclasses

@@ -1,7 +1,7 @@
 """AST's loss and gradient against formulas in NumPy float64.
 
-The arrays come from experiments/reference/ast_numpy.py: momentum, a start weighted by
-its epoch, a target in between; gradients by central differences.
+The arrays come from experiments/reference/trajectory/ast_numpy.py: momentum, a start
+weighted by its epoch, a target in between; gradients by central differences.
 """
 
 from pathlib import Path

@@ -1,6 +1,6 @@
 """Steps of MTT, TESLA, FTD and DATM against their authors' programs, in float64.
 
-The arrays come from experiments/reference/trajectory_torch.py, which runs
+The arrays come from experiments/reference/trajectory/trajectory_torch.py, which runs
 GeorgeCazenavette/mtt-distillation, justincui03/tesla, AngusDujw/FTD-distillation and
 NUS-HPC-AI-Lab/DATM on unequal batches and without augmentation.
 """

@@ -6,7 +6,7 @@ it: data sets and metric writers are empty stand-ins, variables come as frozen d
 again, and `scipy.linalg.solve(sym_pos=True)` is spelled `assume_a="pos"`. One device.
 
   golden: two steps in float64 on a tiny problem, to an .npz that tests compare with
-  python experiments/reference/frepo_jax.py --checkout DIR golden \
+  python experiments/reference/kernel/frepo_jax.py --checkout DIR golden \
       tests/methods/kernel/golden/frepo.npz
 
 experiments/bench_frepo.py imports `load_program` and times the same functions.

@@ -3,7 +3,8 @@
 A network with one hidden layer of tanh units, hand-written derivatives and, for the
 outer gradient, central differences of the outer loss.
 
-  python experiments/reference/ast_numpy.py tests/methods/trajectory/golden/ast.npz
+  python experiments/reference/trajectory/ast_numpy.py \
+      tests/methods/trajectory/golden/ast.npz
 """
 
 import argparse

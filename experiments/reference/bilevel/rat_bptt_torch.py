@@ -7,8 +7,8 @@ by our arrays, augmentation and packages that it imports but does not need here 
 stand-ins, the ConvNet is narrow and without norm. Adam's epsilon is 1e-14 in place of
 1e-8: `higher` adds it before the correction of the averages, PyTorch after it.
 
-  PYTHONPATH=HIGHER python experiments/reference/rat_bptt_torch.py --checkout DIR \\
-      tests/methods/bilevel/golden/rat_bptt.npz
+  PYTHONPATH=HIGHER python experiments/reference/bilevel/rat_bptt_torch.py \\
+      --checkout DIR tests/methods/bilevel/golden/rat_bptt.npz
 """
 
 import argparse

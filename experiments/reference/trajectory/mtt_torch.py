@@ -11,7 +11,8 @@ warms the process up and is not counted.
 For each number on standard input, makes so many outer steps and answers with the
 seconds of each and the growth of the resident memory as JSON; used by
 experiments/bench_trajectory.py:
-  python experiments/reference/mtt_torch.py --checkout DIR --width 32 --batch 20
+  python experiments/reference/trajectory/mtt_torch.py --checkout DIR --width 32 \
+      --batch 20
 """
 
 import argparse

@@ -5,7 +5,7 @@ TensorFlow and neural-tangents to run: loss, gradient and Adam by PyTorch, the k
 a fully connected network by a recursion of its own, pair by pair through the angles
 between them (Cho and Saul, NeurIPS 2009); the labels by NumPy's pseudo-inverse.
 
-  python experiments/reference/kip_torch.py tests/methods/kernel/golden/kip.npz
+  python experiments/reference/kernel/kip_torch.py tests/methods/kernel/golden/kip.npz
 """
 
 import argparse

@@ -6,11 +6,12 @@ here (torchvision, scipy) are replaced by empty stand-ins.
 
   golden: some epochs in float64 on a tiny problem, across the drop of the learning rate
     and its new optimiser, to an .npz that tests compare with
-    python experiments/reference/students_torch.py --checkout DIR golden \
+    python experiments/reference/training/students_torch.py --checkout DIR golden \
         tests/training/golden/students.npz
   timing: for each number on standard input, trains so many students one after the other
     and answers with the seconds of each as JSON; used by experiments/bench_students.py
-    python experiments/reference/students_torch.py --checkout DIR timing SET.npz
+    python experiments/reference/training/students_torch.py --checkout DIR \
+        timing SET.npz
 """
 
 import argparse

@@ -4,7 +4,7 @@ The layers are written out here; of jaxdd only the door to the package is used, 
 lets it import on JAX of today and without TensorFlow.
 
   pip install --no-deps neural-tangents==0.6.5 frozendict
-  python experiments/reference/kernels_jax.py tests/kernels/golden/kernels.npz
+  python experiments/reference/kernels/kernels_jax.py tests/kernels/golden/kernels.npz
 """
 
 import argparse

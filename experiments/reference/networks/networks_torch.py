@@ -2,7 +2,7 @@
 
 Each case is a small network of `torch.nn` layers with random weights, evaluated in
 float64 and stored in this project's layout, so that tests compare without PyTorch:
-  python experiments/reference/networks_torch.py tests/networks/golden
+  python experiments/reference/networks/networks_torch.py tests/networks/golden
 
 Arrays of a file: image [n,h,w,c]; params/..., stats/... before the step; features and
 logits in eval and train mode; stats_after/... ; image_gradient of the squared logits

@@ -6,7 +6,7 @@ use here and evaluation are replaced as in dm_torch.py, and its image optimiser,
 permutations, its networks and its augmentation draws are recorded. In float64, on a
 tiny problem: DC with instance and with batch norm, its three distances, and DSA.
 
-  python experiments/reference/dc_torch.py --checkout DIR \
+  python experiments/reference/matching/dc_torch.py --checkout DIR \
       tests/methods/matching/golden/dc.npz
 """
 

@@ -2,7 +2,7 @@
 
 Two narrow residual networks by torchvision's names, with random weights, and their
 outputs in float64, so that tests compare without PyTorch:
-  python experiments/reference/checkpoint_torch.py tests/networks/golden
+  python experiments/reference/networks/checkpoint_torch.py tests/networks/golden
 
 checkpoint_basic.{pt,pth,safetensors,ckpt}: basic blocks, 3x3 stem of padding 2; a state
 dict in the zip format, the same in the format before it, in safetensors, and under

@@ -5,8 +5,8 @@ justincui03/dc_benchmark (MIT, commit 2a57711, networks/vit.py) and
 kuangliu/pytorch-cifar (MIT, commit 49b7aa9, models/mobilenetv2.py); nothing of them is
 copied here. Their classes have fixed widths, so while one is made its layers are
 replaced by ones DIVIDE times narrower:
-  python experiments/reference/cross_architecture_torch.py tests/networks/golden \
-      --condensation DIR --benchmark DIR --cifar DIR
+  python experiments/reference/networks/cross_architecture_torch.py \
+      tests/networks/golden --condensation DIR --benchmark DIR --cifar DIR
 
 Arrays of a file, in this project's layout: image [n,h,w,c]; params/..., stats/...
 before the step; features and logits in eval and train mode; stats_after/...; of the

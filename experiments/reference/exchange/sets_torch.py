@@ -1,6 +1,6 @@
 """Small distilled sets as other projects' programs write them, with PyTorch and NumPy.
 
-  python experiments/reference/sets_torch.py tests/exchange/samples
+  python experiments/reference/exchange/sets_torch.py tests/exchange/samples
 
 The layouts, names and orders are those of the programs; the images are noise. What is
 in them is in `expected.npz`. Taken from:

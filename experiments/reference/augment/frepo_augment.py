@@ -5,7 +5,7 @@ copied here), in JAX; it also needs einops. Its operations run image by image, n
 compiled, with the constants that its `get_aug_by_name` gives them, and their calls of
 the random generators are recorded in order.
 
-  python experiments/reference/frepo_augment.py --checkout DIR \
+  python experiments/reference/augment/frepo_augment.py --checkout DIR \
       tests/augment/golden/frepo.npz
 """
 

@@ -1,6 +1,6 @@
 """Rows that RFAD's own selection chooses, in float64.
 
-  python experiments/reference/coresets_numpy.py PATH/TO/RFAD \
+  python experiments/reference/selection/coresets_numpy.py PATH/TO/RFAD \
       tests/select/golden/coresets.npz
 
 Runs `get_mmd_coreset` and `get_var_reduc_coreset` of yolky/RFAD @ c9ef03e, coresets.py,

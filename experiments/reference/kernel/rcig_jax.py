@@ -8,7 +8,7 @@ augmentations) are empty stand-ins, variables come as frozen dicts again,
 does not take. The functions of its loop are called in its order.
 
   golden: one step in float64 on a tiny problem, to an .npz that tests compare with
-  python experiments/reference/rcig_jax.py --checkout DIR golden \
+  python experiments/reference/kernel/rcig_jax.py --checkout DIR golden \
       tests/methods/kernel/golden/rcig.npz
 """
 

@@ -7,11 +7,12 @@ by nothing, and its optimiser, its permutations and its networks are recorded.
 
   golden: two steps in float64 on a tiny problem, to an .npz that tests compare with;
     once more with siamese augmentation, every operation on one class and step
-    python experiments/reference/dm_torch.py --checkout DIR golden \
+    python experiments/reference/matching/dm_torch.py --checkout DIR golden \
         tests/methods/matching/golden/dm.npz
   timing: waits for a number on standard input, runs that many iterations, answers with
     their seconds as JSON; used by experiments/bench_dm.py
-    python experiments/reference/dm_torch.py --checkout DIR timing DATA.npz --width 128
+    python experiments/reference/matching/dm_torch.py --checkout DIR timing DATA.npz \
+        --width 128
 """
 
 import argparse

@@ -5,7 +5,8 @@ hidden layer; its gradient is written out, and products with second derivatives 
 derivatives of that gradient along a direction, by complex steps, which are exact to
 rounding.
 
-  python experiments/reference/bilevel_numpy.py tests/methods/bilevel/golden/bilevel.npz
+  python experiments/reference/bilevel/bilevel_numpy.py \
+      tests/methods/bilevel/golden/bilevel.npz
 """
 
 import argparse

@@ -5,7 +5,7 @@ as a checkout, with the package `torch_optimizer` that it needs. Its `distill_da
 runs unchanged: data is replaced by our arrays, the choice of real images by ours,
 packages that it imports but does not need here by stand-ins; the networks are narrow.
 
-  PYTHONPATH=TORCH_OPTIMIZER python experiments/reference/rfad_torch.py \
+  PYTHONPATH=TORCH_OPTIMIZER python experiments/reference/kernel/rfad_torch.py \
       --checkout DIR tests/methods/kernel/golden/rfad.npz
 """
 

@@ -6,11 +6,12 @@ imports but does not need here are replaced by empty stand-ins.
 
   sample: two tiny experts of one epoch, saved as their buffer.py saves them, and the
     logits of every snapshot, to replay_buffer_0.pt and logits.npz in a folder
-    python experiments/reference/experts_torch.py --checkout DIR sample \
+    python experiments/reference/trajectory/experts_torch.py --checkout DIR sample \
         tests/prepare/buffers
   timing: for each number on standard input, runs so many epochs over the given images
     and answers with the seconds of each as JSON; used by experiments/bench_experts.py
-    python experiments/reference/experts_torch.py --checkout DIR timing IMAGES.npz
+    python experiments/reference/trajectory/experts_torch.py --checkout DIR \
+        timing IMAGES.npz
 """
 
 import argparse

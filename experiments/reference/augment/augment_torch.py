@@ -8,7 +8,7 @@ The programs are given as checkouts; nothing of them is copied here:
 Their calls of the random generators are recorded in order. What they import without
 needing it here (torchvision, matplotlib) is replaced by empty stand-ins.
 
-  python experiments/reference/augment_torch.py --vico DIR --idc DIR \
+  python experiments/reference/augment/augment_torch.py --vico DIR --idc DIR \
       tests/augment/golden/reference.npz
 """
 

@@ -5,7 +5,7 @@ nothing of it is copied here. Its training function and its GSAM run unchanged, 
 float64 on a tiny problem; packages it imports but does not need are replaced by empty
 stand-ins.
 
-  python experiments/reference/ftd_experts_torch.py --checkout DIR \
+  python experiments/reference/trajectory/ftd_experts_torch.py --checkout DIR \
       tests/prepare/golden/ftd_experts.npz
 
 Arrays: image [n,h,w,c], label [n]; rate; for each case rho, alpha, rows [steps,b] and

@@ -4,7 +4,7 @@ Whole runs of a few outer iterations on a tiny problem, each program's own `main
 stand-ins for what it does not need here: trackers, data sets, evaluation. The set is
 split into unequal batches, there is no augmentation, and experts are random walks.
 
-  python experiments/reference/trajectory_torch.py --checkouts DIR \
+  python experiments/reference/trajectory/trajectory_torch.py --checkouts DIR \
     tests/methods/trajectory/golden/trajectory.npz
 
 DIR holds checkouts by repository name: mtt-distillation (GeorgeCazenavette, 50dccea,
@@ -28,6 +28,8 @@ from typing import Any
 
 import numpy as np
 import torch
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "training"))
 from students_torch import CHANNELS, CLASSES, DEPTH, SIDE, WIDTH
 from students_torch import exported as named_arrays
 
