@@ -2,38 +2,64 @@
 
 from __future__ import annotations
 
+import argparse
+import dataclasses
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, get_args, get_origin
 
 from jaxdd.kernels.spelling import parse_kernel, spelled_kernel
 from jaxdd.records import KernelSpec
 
-__all__ = ["parse_as", "peek", "spelled_out"]
+__all__ = ["Early", "parse_as", "read_early", "spelled_out"]
 
 _PROGRAM = "experiments/run.py"
 _SHORT = {"--networks": "--evaluate.networks", "--kernels": "--evaluate.kernels"}
 
 
+@dataclass(frozen=True)
+class Early:
+    """All that is read of a command line before it is parsed; it decides the defaults.
+
+    Values are words as they stand there, None or "" where an option is not given.
+    """
+
+    method: str | None = None
+    preset: str = ""
+    ipc: str | None = None
+    size: str | None = None
+    protocol: str = ""
+    stage: str = ""
+    smoke: bool = False
+    set: str | None = None
+    export: str | None = None
+    data_name: str = ""
+    data_dir: str = ""
+    data_resize: str = ""
+
+
+def read_early(arguments: Sequence[str]) -> Early:
+    """The early options, the last value of each; everything else is passed over."""
+    reader = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    for field in dataclasses.fields(Early):
+        flag = "--" + field.name.replace("_", ".")
+        if isinstance(field.default, bool):
+            action = argparse.BooleanOptionalAction
+            reader.add_argument(flag, dest=field.name, action=action, default=False)
+        else:
+            # A value that is missing is the parser's to refuse.
+            options = {"nargs": "?", "const": field.default, "default": field.default}
+            reader.add_argument(flag, dest=field.name, **options)
+    return Early(**vars(reader.parse_known_args(list(arguments))[0]))
+
+
 def spelled_out(arguments: Sequence[str]) -> list[str]:
-    """The arguments with short names of options in full."""
-    found = []
+    """The arguments as the parser takes them: short names of options in full."""
+    words = []
     for argument in arguments:
         flag, equals, value = argument.partition("=")
-        found.append(_SHORT.get(flag, flag) + equals + value)
-    return found
-
-
-def peek(arguments: Sequence[str], name: str) -> str | None:
-    """The last value of an option, before anything is parsed."""
-    flags = {f"--{name}", f"--{name.replace('_', '-')}"}
-    found = None
-    for position, argument in enumerate(arguments):
-        flag, equals, value = argument.partition("=")
-        if flag in flags and equals:
-            found = value
-        elif flag in flags and position + 1 < len(arguments):
-            found = arguments[position + 1]
-    return found
+        words.append(_SHORT.get(flag, flag) + equals + value)
+    return words
 
 
 def parse_as(

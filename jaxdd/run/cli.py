@@ -19,7 +19,7 @@ from jaxdd.data.readers.archive import holds_images
 from jaxdd.errors import InputError
 from jaxdd.presets import protocols
 from jaxdd.run import choose, judge
-from jaxdd.run.arguments import parse_as, peek, spelled_out
+from jaxdd.run.arguments import Early, parse_as, read_early, spelled_out
 from jaxdd.run.config import (
     JudgeConfig,
     Options,
@@ -78,68 +78,66 @@ def parse(arguments: Sequence[str]) -> Options:
       SystemExit: --help (0) or options the parser does not understand (2).
     """
     arguments = spelled_out(arguments)
-    method = peek(arguments, "method")
-    if peek(arguments, "set") is not None:
-        if method is not None:
+    early = read_early(arguments)
+    if early.set is not None:
+        if early.method is not None:
             raise InputError(
-                f"--set with --method {method}: the set is there already; leave out one"
+                f"--set with --method {early.method}: the set is there already; leave"
+                " out one"
             )
-        return judge.parse(arguments)
-    if method is None:
+        return judge.parse(early, arguments)
+    if early.method is None:
         return _without_method(arguments)
-    defaults = _defaults(method, arguments)
+    defaults = _defaults(early.method, early)
     config = parse_as(
         RunConfig[type(defaults.distill)],  # type: ignore[misc]
         arguments,
         default=defaults,
-        description=_description(method, defaults.preset),
+        description=_description(early.method, defaults.preset),
     )
     return _checked(config)
 
 
-def _defaults(method: str, arguments: list[str]) -> RunConfig:
+def _defaults(method: str, early: Early) -> RunConfig:
     """The configuration before the options: of the preset, or its tiny version."""
-    folder = peek(arguments, "data.dir")
-    data = peek(arguments, "data.name") or ""
-    named = peek(arguments, "preset") or ""
-    if not data and (folder or "").endswith(".npz"):
-        data = "npz"
-    elif not data and not named and folder and holds_images(Path(folder)):
-        data = "folder"
-    if named and data == "npz" and peek(arguments, "data.name") is None:
-        data = ""  # the preset says what the file is
-    name, preset = choose.preset(method, named, data)
-    if data == "npz" and not named:
-        name, preset = _fitted(method, folder)
+    data = early.data_name or _form_of(early)
+    name, preset = choose.preset(method, early.preset, data)
+    if data == "npz" and not early.preset:
+        name, preset = _fitted(method, early.data_dir)
     if data:
-        preset = choose.on_data(preset, data, _side(arguments))
-    if asked := peek(arguments, "protocol"):
-        preset = dataclasses.replace(preset, evaluate=protocols.known(asked))
-    if "--smoke" in arguments:
+        # The parser will refuse what is no number.
+        resize = early.data_resize
+        side = int(resize) if resize.isdecimal() else None
+        preset = choose.on_data(preset, data, side)
+    if early.protocol:
+        preset = dataclasses.replace(preset, evaluate=protocols.known(early.protocol))
+    if early.smoke:
         preset = choose.smoke(method, preset)
-    defaults = from_preset(method, name, preset)
     # What is asked for explicitly replaces the preset's way of counting.
-    asked = [peek(arguments, n) is not None for n in ("ipc", "size")]
-    if asked == [True, False]:
-        defaults = dataclasses.replace(defaults, size=None)
-    if asked == [False, True]:
-        defaults = dataclasses.replace(defaults, ipc=None)
-    return defaults
+    counts = {}
+    if early.ipc is not None and early.size is None:
+        counts = {"size": None}
+    if early.size is not None and early.ipc is None:
+        counts = {"ipc": None}
+    return from_preset(method, name, preset, **counts)
 
 
-def _side(arguments: list[str]) -> int | None:
-    """What --data.resize asks for; the parser will refuse what is no number."""
-    side = peek(arguments, "data.resize") or ""
-    return int(side) if side.isdecimal() else None
+def _form_of(early: Early) -> str:
+    """The data set's name, seen from what lies in --data.dir; a named preset says."""
+    if early.preset or not early.data_dir:
+        return ""
+    if early.data_dir.endswith(".npz"):
+        return "npz"
+    return "folder" if holds_images(Path(early.data_dir)) else ""
 
 
-def _fitted(method: str, path: str | None) -> tuple[str, Any]:
+def _fitted(method: str, path: str) -> tuple[str, Any]:
     """A preset fitted to the images of an .npz file, read from its header only."""
     import numpy as np
 
     shape: tuple[int, ...] = (28, 28)
     # A file that cannot be read is reported when it is loaded.
-    with contextlib.suppress(Exception), np.load(path or "") as arrays:
+    with contextlib.suppress(Exception), np.load(path) as arrays:
         shape = arrays["x_train"].shape[1:]
     return choose.adapt(method, shape)
 

@@ -27,7 +27,7 @@ from jaxdd.report import report as reports
 from jaxdd.report.publish import export, publish
 from jaxdd.report.report import RunReport
 from jaxdd.run import choose, summary, workdir
-from jaxdd.run.arguments import parse_as, peek
+from jaxdd.run.arguments import Early, parse_as
 from jaxdd.run.config import JudgeConfig, cache_folder, run_hash, workdir_of
 from jaxdd.run.judging import fitted_protocol
 from jaxdd.run.targets import load_targets
@@ -38,8 +38,12 @@ Announce = Callable[[str], None]
 _OURS = ("artefact", "own")
 
 
-def parse(arguments: Sequence[str]) -> JudgeConfig:
+def parse(early: Early, arguments: Sequence[str]) -> JudgeConfig:
     """The configuration that the arguments stand for.
+
+    Args:
+      early: what has been read of them.
+      arguments: the command line without the program.
 
     A set of ours brings its data and its protocol as defaults; for others both must be
     said, where the name of the file does not say the data.
@@ -48,11 +52,9 @@ def parse(arguments: Sequence[str]) -> JudgeConfig:
       InputError: there is no set, or something is missing that only the user knows.
       SystemExit: as the parser's.
     """
-    path = Path(peek(arguments, "set") or "")
-    only_export = peek(arguments, "export") is not None
-    only_export = only_export and peek(arguments, "stage") != "evaluate"
-    data, evaluate = _defaults(path, arguments, only_export)
-    if "--smoke" in arguments:
+    path = Path(early.set or "")
+    data, evaluate = _defaults(path, early)
+    if early.smoke:
         evaluate = choose.smoke_protocol(evaluate)
         data = dataclasses.replace(data, train_limit=200, test_limit=100)
     config = parse_as(
@@ -68,10 +70,9 @@ def parse(arguments: Sequence[str]) -> JudgeConfig:
     return config
 
 
-def _defaults(
-    path: Path, arguments: Sequence[str], only_export: bool
-) -> tuple[DataSpec, Protocol]:
-    name, data = peek(arguments, "protocol"), DataSpec()
+def _defaults(path: Path, early: Early) -> tuple[DataSpec, Protocol]:
+    name, data = early.protocol, DataSpec()
+    only_export = early.export is not None and early.stage != "evaluate"
     place = _places(path)[0]
     if exchange.find(place).kind in _OURS:
         meta = exchange.read(place).meta
@@ -80,13 +81,13 @@ def _defaults(
         return data, protocols.known(name) if name else meta.protocol
     _, guess = of_name(place)
     data = dataclasses.replace(data, name=guess if guess in SOURCES else data.name)
-    asked = peek(arguments, "data.name") or peek(arguments, "data.dir")
+    asked = early.data_name or early.data_dir
     if guess not in SOURCES and not asked and not only_export:
         raise InputError(
             f"set={str(path)!r} does not say what it was distilled from: give the data"
             " it is to be judged on with --data.name (and --data.dir)"
         )
-    if name is None and not only_export:
+    if not name and not only_export:
         raise InputError(
             f"set={str(path)!r} does not say how it is to be judged: give --protocol"
             f" with one of {', '.join(protocols.PROTOCOLS)} (vico suits most sets with"

@@ -10,7 +10,6 @@ import pytest
 import jaxdd
 from jaxdd import exchange
 from jaxdd.presets import protocols
-from jaxdd.records import LoopConfig
 from jaxdd.run import cli, judging
 from jaxdd.run.config import JudgeConfig
 from tests.helpers import toy_corpus
@@ -166,25 +165,3 @@ def test_networks_that_do_not_fit_are_refused_before_anything_runs(
     assert code == 2
     assert "vgg11" in text
     assert not place.exists()
-
-
-@pytest.mark.parametrize(
-    ("devices", "students", "size", "split"),
-    [(1, 5, 1, False), (2, 5, 2, False), (8, 3, 3, False), (0, 16, 8, False)],
-)
-def test_students_are_spread_over_devices(
-    devices: int, students: int, size: int, split: bool
-) -> None:
-    group = judging.student_group(LoopConfig(student_devices=devices), students)
-    assert group.size == size
-    assert (group.split is not None) == split
-
-
-def test_a_device_trains_as_many_as_asked() -> None:
-    config = LoopConfig(student_devices=2, together=2)
-    assert judging.student_group(config, 9).size == 4
-    assert judging.student_group(LoopConfig(student_devices=1, together=3), 9).size == 3
-    with pytest.raises(jaxdd.InputError, match="student_devices=9: there are 8"):
-        judging.student_group(LoopConfig(student_devices=9), 2)
-    with pytest.raises(jaxdd.InputError, match="together=-1"):
-        judging.student_group(LoopConfig(together=-1), 2)
