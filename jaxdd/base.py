@@ -278,12 +278,11 @@ class Method:
     """What a method file exports as `METHOD`.
 
     `targets` says what the set's targets are: class labels, or a teacher's
-    representations. `smoke` is a configuration that runs in seconds on tiny images.
+    representations; a one-shot method's set is finished before the first step.
     """
 
     build: Callable[[Task, Any], Distiller]
     config: type
-    smoke: Any
     parts: Parts
     targets: Literal["label", "representation"] = "label"
     one_shot: bool = False

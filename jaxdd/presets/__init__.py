@@ -1,49 +1,66 @@
 """Complete named settings: `<data>` and `<data>_paper|_code`, looked up by method.
 
 Presets stand beside their method in `jaxdd.methods`, in a file with `PRESETS` (name to
-`Preset`) and `DEFAULT`. What several families share stands here: protocols, teachers,
-settings of a data set.
+`Preset`) and `SMOKE` (settings that run in seconds on tiny images). What a method's own
+file lacks, or all of it, comes from its family's `_presets`: `presets(method)` and
+`smoke(config)`. What several families share stands here: protocols, teachers, settings
+of a data set.
 """
 
 import importlib
 from types import ModuleType
+from typing import Any
 
 from jaxdd import methods
 from jaxdd.errors import InputError, nearest
 from jaxdd.records import Preset
 
-__all__ = ["default", "get", "pick"]
+__all__ = ["default", "get", "pick", "smoke"]
 
 
-def _file_of(method: str) -> ModuleType | None:
-    """The file with a method's presets, if it has one."""
-    name = f"jaxdd.methods.{methods.family_of(method)}.{method}_presets"
+def _files_of(method: str) -> tuple[ModuleType | None, ModuleType]:
+    """The file with a method's own presets, if it has one, and its family's."""
+    family = f"jaxdd.methods.{methods.family_of(method)}"
+    shared = importlib.import_module(f"{family}._presets")
+    name = f"{family}.{method}_presets"
     try:
-        return importlib.import_module(name)
+        return importlib.import_module(name), shared
     except ModuleNotFoundError as error:
         if error.name != name:
             raise
-        return None
+        return None, shared
 
 
 def get(method: str) -> dict[str, Preset]:
-    """All presets of a method; empty for a method without a preset file.
+    """All presets of a method; those of its family for a method without its own.
 
     Raises:
       InputError: there is no such method.
     """
-    there = _file_of(method)
-    return {} if there is None else there.PRESETS
+    own, family = _files_of(method)
+    known = getattr(own, "PRESETS", None)
+    return family.presets(methods.get(method)) if known is None else known
 
 
 def default(method: str) -> str:
-    """The name of the preset a method runs without `--preset`; "" if it has none.
+    """The name of the preset a method runs without `--preset`: `digits`, or its first.
 
     Raises:
       InputError: there is no such method.
     """
-    there = _file_of(method)
-    return "" if there is None else there.DEFAULT
+    known = get(method)
+    return "digits" if "digits" in known else next(iter(known))
+
+
+def smoke(method: str) -> Any:
+    """A method's settings that run in seconds on tiny images.
+
+    Raises:
+      InputError: there is no such method.
+    """
+    own, family = _files_of(method)
+    settings = getattr(own, "SMOKE", None)
+    return family.smoke(methods.get(method).config) if settings is None else settings
 
 
 def pick(method: str, name: str) -> Preset:
@@ -58,6 +75,6 @@ def pick(method: str, name: str) -> Preset:
         hint = nearest(name, known)
         raise InputError(
             f"preset={name!r} is unknown for method {method!r}.{hint} "
-            f"Known: {', '.join(sorted(known)) or 'none'}"
+            f"Known: {', '.join(sorted(known))}"
         )
     return known[name]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any
 
-from jaxdd import methods, presets
+from jaxdd import presets
+from jaxdd.presets.fitting import fit_networks
 from jaxdd.records import (
     DataSpec,
     NetworkSpec,
@@ -16,7 +16,7 @@ from jaxdd.records import (
     Recipe,
 )
 
-__all__ = ["adapt", "on_data", "preset", "smoke", "smoke_protocol", "table"]
+__all__ = ["adapt", "on_data", "preset", "smoke", "smoke_protocol"]
 
 _SIDES = {
     "digits": 8,
@@ -25,24 +25,6 @@ _SIDES = {
 }  # of the data the presets were written for
 _HOURS = ("_paper", "_code")
 _TINY = NetworkSpec(width=(8, 16), norm="batch")
-
-
-def table(method: str) -> tuple[dict[str, Preset], str]:
-    """All presets of a method, and the name of its default.
-
-    A method without a preset file has one preset, `plain`: its default settings on
-    the embedded digits.
-
-    Raises:
-      InputError: the method is unknown.
-    """
-    made = methods.get(method)
-    found = presets.get(method)
-    return (
-        (found, presets.default(method))
-        if found
-        else ({"plain": _plain(made)}, "plain")
-    )
 
 
 def preset(method: str, name: str = "", data: str = "") -> tuple[str, Preset]:
@@ -62,7 +44,7 @@ def preset(method: str, name: str = "", data: str = "") -> tuple[str, Preset]:
     Raises:
       InputError: the method or the preset is unknown.
     """
-    known, default = table(method)
+    known, default = presets.get(method), presets.default(method)
     if name and name not in known:
         return name, presets.pick(method, name)
     light = [n for n in (default, *known) if not n.endswith(_HOURS)]
@@ -85,7 +67,7 @@ def adapt(method: str, image_shape: tuple[int, ...]) -> tuple[str, Preset]:
     Returns:
       A name, `<preset>_fitted`, and the settings.
     """
-    known, default = table(method)
+    known, default = presets.get(method), presets.default(method)
     side = min(image_shape[:2])
 
     def distance(name: str) -> tuple[float, bool]:
@@ -102,8 +84,8 @@ def adapt(method: str, image_shape: tuple[int, ...]) -> tuple[str, Preset]:
         data = dataclasses.replace(data, pad=0, pool=1)
     return f"{name}_fitted", dataclasses.replace(
         chosen,
-        distill=_fit_networks(chosen.distill, _side(data, side)),
-        evaluate=_fit_networks(chosen.evaluate, _side(data, side)),
+        distill=fit_networks(chosen.distill, _side(data, side)),
+        evaluate=fit_networks(chosen.evaluate, _side(data, side)),
         data=data,
     )
 
@@ -125,8 +107,8 @@ def on_data(chosen: Preset, name: str, side: int | None) -> Preset:
         return dataclasses.replace(chosen, data=data)
     return dataclasses.replace(
         chosen,
-        distill=_fit_networks(chosen.distill, side),
-        evaluate=_fit_networks(chosen.evaluate, side),
+        distill=fit_networks(chosen.distill, side),
+        evaluate=fit_networks(chosen.evaluate, side),
         data=data,
     )
 
@@ -135,7 +117,7 @@ def smoke(method: str, chosen: Preset) -> Preset:
     """A tiny version of a preset: the method's smoke settings, little of everything."""
     return dataclasses.replace(
         chosen,
-        distill=methods.get(method).smoke,
+        distill=presets.smoke(method),
         data=dataclasses.replace(chosen.data, train_limit=200, test_limit=100),
         steps=min(chosen.steps, 8),
         evaluate=smoke_protocol(chosen.evaluate),
@@ -174,43 +156,5 @@ def _small(asked: Recipe, small: Recipe) -> Recipe:
     return small if asked.steps or asked.epochs else asked
 
 
-def _plain(method: Any) -> Preset:
-    labelled = method.targets == "label"
-    return Preset(
-        distill=_fit_networks(method.config(), _SIDES["digits"]),
-        data=DataSpec(),
-        steps=0 if method.one_shot else 1000,
-        evaluate=Protocol(
-            network=_fit_networks(NetworkSpec(width=(32, 32, 32)), _SIDES["digits"])
-        ),
-        ipc=10 if labelled else None,
-        size=None if labelled else 50,
-        source="the method's defaults; no preset file",
-    )
-
-
 def _side(data: DataSpec, side: int) -> int:
     return (side + 2 * data.pad) // data.pool
-
-
-def _fit_networks(record: Any, side: int) -> Any:
-    """The record with every ConvNet cut to the blocks that fit images of that side."""
-    if isinstance(record, NetworkSpec):
-        return _fit_network(record, side)
-    if isinstance(record, tuple):
-        return tuple(_fit_networks(part, side) for part in record)
-    if not dataclasses.is_dataclass(record) or isinstance(record, type):
-        return record
-    values = {f.name: getattr(record, f.name) for f in dataclasses.fields(record)}
-    return dataclasses.replace(
-        record, **{name: _fit_networks(value, side) for name, value in values.items()}
-    )
-
-
-def _fit_network(spec: NetworkSpec, side: int) -> NetworkSpec:
-    blocks = max(1, int(math.log2(side)))
-    if spec.name != "convnet" or spec.pooling == "none":
-        return spec
-    if spec.depth is not None:
-        return dataclasses.replace(spec, depth=min(spec.depth, blocks))
-    return dataclasses.replace(spec, width=spec.width[:blocks])

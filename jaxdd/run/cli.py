@@ -181,9 +181,9 @@ def _without_method(arguments: list[str]) -> Options:
 
 
 def _description(method: str, preset: str) -> str:
-    from jaxdd import methods
+    from jaxdd import methods, presets
 
-    known, _ = choose.table(method)
+    known = presets.get(method)
     intro = methods.about(method).split("\n\n")[:2]
     return "\n\n".join([*intro, f"Presets: {', '.join(known)}. Shown: {preset}."])
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from jaxdd import methods
+from jaxdd import methods, presets
 from jaxdd.report import console
-from jaxdd.run import choose
 
 __all__ = ["show_methods"]
 
@@ -22,7 +21,7 @@ def show_methods() -> None:
 def _rows(names: tuple[str, ...]) -> Iterator[tuple[str, str, str]]:
     for name in names:
         method = methods.get(name)
-        known, default = choose.table(name)
+        known, default = presets.get(name), presets.default(name)
         ordered = [default, *(n for n in known if n != default)]
         *parts, data = method.parts
         joined = f"{' × '.join(parts)}, {data}; {method.targets}s"

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from jaxdd import methods
+from jaxdd import methods, presets
 from jaxdd.base import (
     Assets,
     Batch,
@@ -69,7 +69,7 @@ def task_for(method: Method, dtype: str = "float32") -> Task:
 @functools.cache
 def assets_for(name: str) -> Assets:
     method = methods.get(name)
-    distiller = method.build(task_for(method), method.smoke)
+    distiller = method.build(task_for(method), presets.smoke(name))
     return {
         need.name: prepare(
             need,
@@ -93,7 +93,7 @@ def case(name: str, dtype: str = "float32", conv: str = "auto") -> Case:
 def _case(name: str, dtype: str, conv: str) -> Case:
     method = methods.get(name)
     task = task_for(method, dtype)
-    distiller = method.build(task, with_convolution(method.smoke, conv))
+    distiller = method.build(task, with_convolution(presets.smoke(name), conv))
     corpus, assets = toy_corpus(), assets_for(name)
     state = distiller.init(jax.random.key(5), corpus, assets)
     return Case(method, task, distiller, corpus, assets, state)

@@ -268,7 +268,7 @@ def test_steps_lower_the_objective(name: str) -> None:
 def test_set_is_saved_loaded_and_evaluated(name: str, tmp_path) -> None:
     this = case(name)
     data, labelled = dataset(), this.method.targets == "label"
-    config = this.method.smoke
+    config = presets.smoke(name)
     network = getattr(config, "network", NetworkSpec(width=(4,), norm="instance"))
     short = Recipe(steps=5, optimiser=OptimiserSpec("sgd", 0.05))
     synthetic = this.distiller.export(this.state, this.assets)

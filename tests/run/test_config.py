@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from jaxdd import augment
+from jaxdd import augment, methods, presets
 from jaxdd.errors import InputError
+from jaxdd.presets import fitting
 from jaxdd.records import (
     AugmentSpec,
     DataSpec,
@@ -147,13 +148,13 @@ def test_from_preset_takes_everything() -> None:
 
 def test_fitted_networks_do_not_pool_the_image_away() -> None:
     deep = Settings(network=NetworkSpec(width=(1, 2, 3, 4, 5, 6)))
-    fitted = choose._fit_networks(deep, 8)
+    fitted = fitting.fit_networks(deep, 8)
     assert fitted.network.width == (1, 2, 3)
     assert dataclasses.replace(fitted, network=deep.network) == deep
     repeated = NetworkSpec(width=(4,), depth=5)
-    assert choose._fit_networks(repeated, 16).depth == 4
+    assert fitting.fit_networks(repeated, 16).depth == 4
     kept = NetworkSpec("mlp", width=(9, 9, 9, 9, 9))
-    assert choose._fit_networks(kept, 4) == kept
+    assert fitting.fit_networks(kept, 4) == kept
 
 
 @pytest.mark.parametrize(
@@ -174,20 +175,22 @@ def test_adapt_takes_the_nearest_light_preset(shape, preset, pool) -> None:
 
 
 def test_every_method_has_a_preset_and_a_tiny_one() -> None:
-    from jaxdd import methods
-
     for name in methods.names():
-        known, default = choose.table(name)
+        known, default = presets.get(name), presets.default(name)
         assert default in known
         tiny = choose.smoke(name, known[default])
-        assert tiny.distill == methods.get(name).smoke
+        assert tiny.distill == presets.smoke(name)
         assert tiny.data.train_limit is not None
         assert tiny.data.train_limit <= 200
 
 
-def test_a_method_without_presets_runs_on_the_digits(monkeypatch) -> None:
-    monkeypatch.setattr(choose.presets, "get", lambda method: {})
-    known, default = choose.table("krr_ssl")
-    assert (list(known), default) == (["plain"], "plain")
+@pytest.mark.parametrize("name", ["dm", "krr_ssl", "mtt", "dd"])
+def test_a_method_without_presets_gets_those_of_its_family(monkeypatch, name) -> None:
+    """One file is enough for a method: settings to run it, and to run it in seconds."""
+    _, family = presets._files_of(name)
+    monkeypatch.setattr(presets, "_files_of", lambda method: (None, family))
+    known = presets.get(name)
+    assert (list(known), presets.default(name)) == (["plain"], "plain")
     assert known["plain"].data.name == "digits"
     assert (known["plain"].ipc is None) != (known["plain"].size is None)
+    assert isinstance(presets.smoke(name), methods.get(name).config)

@@ -158,14 +158,5 @@ def _check(task: Task, config: BpttConfig) -> None:
 METHOD = Method(
     build=bptt,
     config=BpttConfig,
-    smoke=BpttConfig(
-        network=NetworkSpec("mlp", width=(8,), norm="none"),
-        inner_steps=3,
-        rate=0.1,
-        batch=8,
-        classes=3,
-        augment=AugmentSpec(noise=0.1),
-        optimiser=OptimiserSpec("adam", 0.03),
-    ),
     parts=Parts("pixels", "loss after training", "fresh", "back-propagation", "class"),
 )

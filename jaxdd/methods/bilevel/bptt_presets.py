@@ -12,6 +12,7 @@ The authors' figures are the best over evaluations on the test set of up to 500,
 steps; the presets take 50,000 and report the last.
 """  # noqa: E501
 
+from jaxdd.methods.bilevel._presets import smoke
 from jaxdd.methods.bilevel.bptt import BpttConfig
 from jaxdd.presets.digits import DIGITS, DIGITS_MLP, DIGITS_STUDENT
 from jaxdd.presets.mnist import MNIST, MNIST_NET, MNIST_STUDENT
@@ -26,9 +27,7 @@ from jaxdd.records import (
     Recipe,
 )
 
-__all__ = ["DEFAULT", "PRESETS"]
-
-DEFAULT = "digits"
+__all__ = ["PRESETS", "SMOKE"]
 
 _NET = NetworkSpec(width=(128, 128, 128))
 _STUDENT = Protocol(
@@ -103,3 +102,5 @@ PRESETS: dict[str, Preset] = {
     "cifar10_paper": _paper("cifar10", 10, 0.491),
     "cifar100_paper": _paper("cifar100", 100, 0.213),
 }
+
+SMOKE = smoke(BpttConfig, rate=0.1, batch=8, classes=3, augment=AugmentSpec(noise=0.1))

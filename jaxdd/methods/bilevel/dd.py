@@ -193,14 +193,6 @@ def _check(task: Task, config: DdConfig) -> None:
 METHOD = Method(
     build=dd,
     config=DdConfig,
-    smoke=DdConfig(
-        network=NetworkSpec("mlp", width=(8,), norm="none"),
-        batches=1,
-        epochs=3,
-        rate=0.3,
-        batch=24,
-        optimiser=OptimiserSpec("adam", 0.03, b1=0.5),
-    ),
     parts=Parts(
         "pixels, rates", "loss after training", "fresh", "back-propagation", "uniform"
     ),

@@ -15,6 +15,7 @@ steps, all at one rate, the best of `evaluate.learning_rates` by test accuracy.
 
 from typing import Any
 
+from jaxdd.methods.bilevel._presets import smoke
 from jaxdd.methods.bilevel.dd import DdConfig
 from jaxdd.presets.digits import DIGITS, DIGITS_MLP
 from jaxdd.presets.mnist import MNIST, MNIST_NET
@@ -28,9 +29,7 @@ from jaxdd.records import (
     Recipe,
 )
 
-__all__ = ["DEFAULT", "PRESETS"]
-
-DEFAULT = "digits"
+__all__ = ["PRESETS", "SMOKE"]
 
 _RATES = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0)
 
@@ -107,3 +106,11 @@ PRESETS: dict[str, Preset] = {
         "cifar10", _ALEXNET, 10, 0.54, rate=0.001, start="fixed"
     ),
 }
+
+SMOKE = smoke(
+    DdConfig,
+    batches=1,
+    epochs=3,
+    rate=0.3,
+    optimiser=OptimiserSpec("adam", 0.03, b1=0.5),
+)

@@ -201,16 +201,5 @@ def _check(config: RatBpttConfig) -> None:
 METHOD = Method(
     build=rat_bptt,
     config=RatBpttConfig,
-    smoke=RatBpttConfig(
-        network=NetworkSpec("mlp", width=(8,), norm="none"),
-        inner_steps=3,
-        total=8,
-        policy="fixed",
-        rate=0.03,
-        batch=24,
-        augment=AugmentSpec(noise=0.1),
-        labels="learned",
-        optimiser=OptimiserSpec("adam", 0.03),
-    ),
     parts=Parts("pixels", "loss after training", "fresh", "random window", "uniform"),
 )

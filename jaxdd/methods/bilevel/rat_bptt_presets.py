@@ -18,6 +18,7 @@ presets take 60,000 steps, a tenth or less, students of 1000 steps, and report t
 
 from typing import Any
 
+from jaxdd.methods.bilevel._presets import smoke
 from jaxdd.methods.bilevel.rat_bptt import RatBpttConfig
 from jaxdd.presets.digits import DIGITS, DIGITS_MLP, DIGITS_STUDENT
 from jaxdd.presets.mnist import MNIST, MNIST_NET, MNIST_STUDENT
@@ -32,9 +33,7 @@ from jaxdd.records import (
     Recipe,
 )
 
-__all__ = ["DEFAULT", "PRESETS"]
-
-DEFAULT = "digits"
+__all__ = ["PRESETS", "SMOKE"]
 
 _PLAIN = AugmentSpec()
 _FLIP_ROTATE = AugmentSpec(policy="dsa", strategy="flip_rotate")
@@ -184,3 +183,12 @@ PRESETS: dict[str, Preset] = {
         **_FEW,
     ),
 }
+
+SMOKE = smoke(
+    RatBpttConfig,
+    total=8,
+    policy="fixed",
+    rate=0.03,
+    augment=AugmentSpec(noise=0.1),
+    labels="learned",
+)

@@ -162,14 +162,5 @@ def _check(task: Task, config: RtpConfig) -> None:
 METHOD = Method(
     build=rtp,
     config=RtpConfig,
-    smoke=RtpConfig(
-        network=NetworkSpec("mlp", width=(8,), norm="none"),
-        bases=4,
-        inner_per_class=4,
-        inner_steps=3,
-        rate=0.1,
-        batch=8,
-        optimiser=OptimiserSpec("adam", 0.03),
-    ),
     parts=Parts("bases", "loss after training", "fresh", "back-propagation", "class"),
 )

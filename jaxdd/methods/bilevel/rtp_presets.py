@@ -12,6 +12,7 @@ report's random row has as many real images as that: compare with methods of pix
 the bytes of the ledger. Settings for other budgets than ipc 1 are not published.
 """  # noqa: E501
 
+from jaxdd.methods.bilevel._presets import smoke
 from jaxdd.methods.bilevel.rtp import RtpConfig
 from jaxdd.presets.digits import DIGITS, DIGITS_MLP, DIGITS_STUDENT
 from jaxdd.presets.mnist import MNIST, MNIST_NET, MNIST_STUDENT
@@ -26,9 +27,7 @@ from jaxdd.records import (
     Recipe,
 )
 
-__all__ = ["DEFAULT", "PRESETS"]
-
-DEFAULT = "digits"
+__all__ = ["PRESETS", "SMOKE"]
 
 _NET = NetworkSpec(width=(128, 128, 128))
 _FLIP_ROTATE = AugmentSpec(policy="dsa", strategy="flip_rotate")
@@ -97,3 +96,5 @@ PRESETS: dict[str, Preset] = {
     "cifar10_paper": _paper("cifar10", 10, 0.664),
     "cifar100_paper": _paper("cifar100", 100, 0.34),
 }
+
+SMOKE = smoke(RtpConfig, bases=4, inner_per_class=4, rate=0.1, batch=8)

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from jaxdd.presets.fitting import filled
+from jaxdd.presets.fitting import plain as presets
 from jaxdd.records import (
     DataSpec,
     KernelSpec,
@@ -21,7 +23,9 @@ __all__ = [
     "MNIST_16",
     "SMALL_NET",
     "by_kernel",
+    "presets",
     "small",
+    "smoke",
 ]
 
 FC1 = KernelSpec("ntk", "fc", depth=1)
@@ -72,3 +76,15 @@ def small(config: Any) -> Preset:
         hours="under a minute",
         hardware="2 CPU cores",
     )
+
+
+def smoke(config: type, **changes: Any) -> Any:
+    """Settings that run in seconds on tiny images: a linear kernel, a small pool."""
+    common = {
+        "network": NetworkSpec("mlp", width=(6,), norm="none", initialiser="flax"),
+        "kernel": KernelSpec("linear"),
+        "pool": 2,
+        "max_age": 4,
+        "batch": 16,
+    }
+    return filled(config, common, changes)

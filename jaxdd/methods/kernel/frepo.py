@@ -168,22 +168,6 @@ def _check(config: FrepoConfig) -> None:
 METHOD = Method(
     build=frepo,
     config=FrepoConfig,
-    smoke=FrepoConfig(
-        network=NetworkSpec(
-            width=(4, 8),
-            norm="batch",
-            initialiser="flax",
-            batch_momentum=0.1,
-            norm_place="before",
-            running_variance="biased",
-        ),
-        pool=2,
-        max_age=4,
-        inner=OptimiserSpec("adam", 1e-3),
-        outer=OptimiserSpec("lamb", 1e-2, schedule="cosine", final=0.1),
-        batch=16,
-        ridge=1e-3,
-    ),
     parts=Parts(
         "pixels + labels", "KRR labels", "online(syn)", "closed form", "uniform"
     ),

@@ -24,7 +24,7 @@ covariance of one sub-lattice of every other pixel, here channels are standardis
 import dataclasses
 from typing import Any
 
-from jaxdd.methods.kernel._presets import MNIST_16, SMALL_NET, small
+from jaxdd.methods.kernel._presets import MNIST_16, SMALL_NET, small, smoke
 from jaxdd.methods.kernel.frepo import FrepoConfig
 from jaxdd.presets import protocols
 from jaxdd.records import (
@@ -35,9 +35,7 @@ from jaxdd.records import (
     Preset,
 )
 
-__all__ = ["DATA", "DEFAULT", "PRESETS"]
-
-DEFAULT = "digits"
+__all__ = ["DATA", "PRESETS", "SMOKE"]
 
 _SMALL = small(
     FrepoConfig(
@@ -134,3 +132,18 @@ PRESETS: dict[str, Preset] = {
     "imagewoof_ipc1_paper": _row("imagewoof", 1, 0.297),
     "imagewoof_paper": _row("imagewoof", 10, 0.422),
 }
+
+SMOKE = smoke(
+    FrepoConfig,
+    network=NetworkSpec(
+        width=(4, 8),
+        norm="batch",
+        initialiser="flax",
+        batch_momentum=0.1,
+        norm_place="before",
+        running_variance="biased",
+    ),
+    inner=OptimiserSpec("adam", 1e-3),
+    outer=OptimiserSpec("lamb", 1e-2, schedule="cosine", final=0.1),
+    ridge=1e-3,
+)

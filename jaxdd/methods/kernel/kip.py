@@ -157,12 +157,6 @@ METHOD = Method(
     build=kip,
     config=KipConfig,
     # ReLU's kernel has a kink at an image with itself, which differences run into.
-    smoke=KipConfig(
-        kernel=KernelSpec("ntk", "fc", depth=1, activation="erf"),
-        learn_labels=True,
-        batch=40,
-        optimiser=OptimiserSpec("adam", 1e-2),
-    ),
     parts=Parts(
         "pixels + labels", "kernel regression", "none", "closed form", "per class"
     ),

@@ -24,7 +24,15 @@ rate is fixed, and the ConvNet has no convolution before its three blocks.
 import dataclasses
 from typing import Any
 
-from jaxdd.methods.kernel._presets import CONVNET, DATA, FC1, FC2, MNIST_14, by_kernel
+from jaxdd.methods.kernel._presets import (
+    CONVNET,
+    DATA,
+    FC1,
+    FC2,
+    MNIST_14,
+    by_kernel,
+    smoke,
+)
 from jaxdd.methods.kernel.kip import KipConfig
 from jaxdd.records import (
     DataSpec,
@@ -37,9 +45,7 @@ from jaxdd.records import (
     Recipe,
 )
 
-__all__ = ["DEFAULT", "PRESETS"]
-
-DEFAULT = "digits"
+__all__ = ["PRESETS", "SMOKE"]
 
 _SMALL = Preset(
     distill=KipConfig(kernel=FC2, learn_labels=True, batch=500),
@@ -152,3 +158,12 @@ PRESETS: dict[str, Preset] = {
         zca=False,
     ),
 }
+
+# ReLU's kernel has a kink at an image with itself, which differences run into.
+SMOKE = smoke(
+    KipConfig,
+    kernel=KernelSpec("ntk", "fc", depth=1, activation="erf"),
+    learn_labels=True,
+    batch=40,
+    optimiser=OptimiserSpec("adam", 1e-2),
+)

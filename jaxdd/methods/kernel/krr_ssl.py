@@ -49,10 +49,8 @@ from jaxdd.networks.teacher import represent
 from jaxdd.objectives.regression import krr_mse
 from jaxdd.pools import online
 from jaxdd.records import (
-    AugmentSpec,
     NetworkSpec,
     OptimiserSpec,
-    Recipe,
     Teacher,
     TeacherNeed,
     Views,
@@ -141,34 +139,9 @@ def krr_ssl(task: Task, config: KrrSslConfig = KrrSslConfig()) -> Distiller:
     )
 
 
-_TINY = NetworkSpec(width=(4, 8), norm="batch")
-
 METHOD = Method(
     build=krr_ssl,
     config=KrrSslConfig,
-    smoke=KrrSslConfig(
-        network=_TINY,
-        pool=2,
-        max_age=4,
-        inner=OptimiserSpec("sgd", 0.05, 0.9, 1e-3),
-        outer=OptimiserSpec("adamw", 1e-2, schedule="linear", final=1e-3),
-        batch=16,
-        views=Views(crop=0, flip=True),
-        teacher=Teacher(
-            network=_TINY,
-            represent="output",
-            outputs=8,
-            projector=(),
-            redundancy=0.005,
-            loss_scale=1.0,
-            recipe=Recipe(
-                steps=8,
-                batch=16,
-                optimiser=OptimiserSpec("adam", 1e-3),
-                augment=AugmentSpec(shift=1.0, scale=0.1, noise=0.05),
-            ),
-        ),
-    ),
     parts=Parts("pixels + targets", "KRR mse", "online(syn)", "closed form", "uniform"),
     targets="representation",
 )

@@ -18,6 +18,7 @@ differ. `digits` and `mnist` use one view: crops and flips change what a digit i
 
 import dataclasses
 
+from jaxdd.methods.kernel._presets import smoke
 from jaxdd.methods.kernel.krr_ssl import KrrSslConfig
 from jaxdd.presets import protocols
 from jaxdd.presets import teachers as _teachers
@@ -30,12 +31,11 @@ from jaxdd.records import (
     Preset,
     Protocol,
     Recipe,
+    Teacher,
     Views,
 )
 
-__all__ = ["DEFAULT", "PRESETS"]
-
-DEFAULT = "digits"
+__all__ = ["PRESETS", "SMOKE"]
 
 _SMALL = NetworkSpec(width=(16, 32), norm="batch")
 _SMALL_INNER = OptimiserSpec("sgd", 0.05, 0.9, 1e-3)
@@ -287,3 +287,26 @@ PRESETS: dict[str, Preset] = {
         expected=(Expected("fine_tune", 0.5186, "low confidence (from memory)"),),
     ),
 }
+
+_TINY = NetworkSpec(width=(4, 8), norm="batch")
+SMOKE = smoke(
+    KrrSslConfig,
+    network=_TINY,
+    inner=OptimiserSpec("sgd", 0.05, 0.9, 1e-3),
+    outer=OptimiserSpec("adamw", 1e-2, schedule="linear", final=1e-3),
+    views=Views(crop=0, flip=True),
+    teacher=Teacher(
+        network=_TINY,
+        represent="output",
+        outputs=8,
+        projector=(),
+        redundancy=0.005,
+        loss_scale=1.0,
+        recipe=Recipe(
+            steps=8,
+            batch=16,
+            optimiser=OptimiserSpec("adam", 1e-3),
+            augment=AugmentSpec(shift=1.0, scale=0.1, noise=0.05),
+        ),
+    ),
+)

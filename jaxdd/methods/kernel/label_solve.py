@@ -104,7 +104,6 @@ def label_solve(task: Task, config: LabelSolveConfig = LabelSolveConfig()) -> Di
 METHOD = Method(
     build=label_solve,
     config=LabelSolveConfig,
-    smoke=LabelSolveConfig(),
     parts=Parts(
         "pixels + labels", "kernel regression", "none", "closed form", "nothing"
     ),

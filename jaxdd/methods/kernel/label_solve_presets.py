@@ -13,9 +13,7 @@ from jaxdd.methods.kernel._presets import FC1, FC2, MNIST_14, by_kernel
 from jaxdd.methods.kernel.label_solve import LabelSolveConfig
 from jaxdd.records import DataSpec, Expected, Preset
 
-__all__ = ["DEFAULT", "PRESETS"]
-
-DEFAULT = "digits"
+__all__ = ["PRESETS", "SMOKE"]
 
 _SMALL = Preset(
     distill=LabelSolveConfig(kernel=FC2),
@@ -47,3 +45,5 @@ PRESETS: dict[str, Preset] = {
         hardware="2 CPU cores",
     ),
 }
+
+SMOKE = LabelSolveConfig()

@@ -234,21 +234,6 @@ def _check(config: RcigConfig) -> None:
 METHOD = Method(
     build=rcig,
     config=RcigConfig,
-    smoke=RcigConfig(
-        network=NetworkSpec("mlp", width=(6,), norm="none", initialiser="flax"),
-        pool=2,
-        max_age=4,
-        visit=(1, 2),
-        inner=OptimiserSpec("adam", 1e-3),
-        # Converged and unclipped, the gradient is that of the loss.
-        solver="cg",
-        linear_steps=40,
-        system_steps=40,
-        clip=False,
-        ridge=1e-2,
-        batch=16,
-        ema=0.5,
-    ),
     parts=Parts(
         "pixels + labels", "linearised KRR", "online(syn)", "implicit", "uniform"
     ),

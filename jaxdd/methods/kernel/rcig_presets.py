@@ -24,12 +24,11 @@ import dataclasses
 from typing import Any
 
 from jaxdd.methods.kernel import frepo_presets as frepo
+from jaxdd.methods.kernel._presets import smoke
 from jaxdd.methods.kernel.rcig import RcigConfig
 from jaxdd.records import AugmentSpec, NetworkSpec, OptimiserSpec, Preset, Protocol
 
-__all__ = ["DEFAULT", "PRESETS"]
-
-DEFAULT = "digits"
+__all__ = ["PRESETS", "SMOKE"]
 
 _SMALL = dataclasses.replace(
     frepo.PRESETS["digits"],
@@ -117,3 +116,16 @@ PRESETS: dict[str, Preset] = {
         for ipc in (1, 10)
     },
 }
+
+# Converged and unclipped, the gradient is that of the loss.
+SMOKE = smoke(
+    RcigConfig,
+    visit=(1, 2),
+    inner=OptimiserSpec("adam", 1e-3),
+    solver="cg",
+    linear_steps=40,
+    system_steps=40,
+    clip=False,
+    ridge=1e-2,
+    ema=0.5,
+)

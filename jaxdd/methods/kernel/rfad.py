@@ -209,15 +209,6 @@ def _check(config: RfadConfig) -> None:
 METHOD = Method(
     build=rfad,
     config=RfadConfig,
-    smoke=RfadConfig(
-        network=NetworkSpec(width=(4,), norm="none", initialiser="he"),
-        members=2,
-        batch=16,
-        optimiser=OptimiserSpec("adabelief", 1e-2),
-        held_out=4,
-        held_members=2,
-        check_every=5,
-    ),
     parts=Parts(
         "pixels + labels", "kernel regression", "fresh", "closed form", "uniform"
     ),

@@ -20,7 +20,7 @@ Adam: FRePo whose networks never train.
 
 import dataclasses
 
-from jaxdd.methods.kernel._presets import DATA, MNIST_16, SMALL_NET, small
+from jaxdd.methods.kernel._presets import DATA, MNIST_16, SMALL_NET, small, smoke
 from jaxdd.methods.kernel.rfad import RfadConfig
 from jaxdd.records import (
     Expected,
@@ -32,9 +32,7 @@ from jaxdd.records import (
     Recipe,
 )
 
-__all__ = ["DEFAULT", "PRESETS"]
-
-DEFAULT = "digits"
+__all__ = ["PRESETS", "SMOKE"]
 
 _SMALL = small(
     RfadConfig(
@@ -148,3 +146,13 @@ PRESETS: dict[str, Preset] = {
     "cifar100_paper": _CIFAR100,
     "cifar100_code": _unscaled(_CIFAR100),
 }
+
+SMOKE = smoke(
+    RfadConfig,
+    network=NetworkSpec(width=(4,), norm="none", initialiser="he"),
+    members=2,
+    optimiser=OptimiserSpec("adabelief", 1e-2),
+    held_out=4,
+    held_members=2,
+    check_every=5,
+)

@@ -164,6 +164,5 @@ def _check(config: SgprConfig) -> None:
 METHOD = Method(
     build=sgpr,
     config=SgprConfig,
-    smoke=SgprConfig(kernel=KernelSpec("linear"), batch=16),
     parts=Parts("pixels", "variational bound", "none", "closed form", "uniform"),
 )

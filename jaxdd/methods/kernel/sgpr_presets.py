@@ -11,13 +11,11 @@ since the targets are those that reproduce its predictions.
 
 import dataclasses
 
-from jaxdd.methods.kernel._presets import MNIST_14, by_kernel
+from jaxdd.methods.kernel._presets import MNIST_14, by_kernel, smoke
 from jaxdd.methods.kernel.sgpr import SgprConfig
 from jaxdd.records import DataSpec, KernelSpec, Preset
 
-__all__ = ["DEFAULT", "PRESETS"]
-
-DEFAULT = "digits"
+__all__ = ["PRESETS", "SMOKE"]
 
 _NNGP = KernelSpec("nngp", "fc", depth=2)
 _DIGITS = Preset(
@@ -35,3 +33,5 @@ PRESETS: dict[str, Preset] = {
     "digits": _DIGITS,
     "mnist": dataclasses.replace(_DIGITS, data=MNIST_14, hours="under a minute"),
 }
+
+SMOKE = smoke(SgprConfig)

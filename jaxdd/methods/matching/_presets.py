@@ -1,12 +1,21 @@
 """What the published settings of `dc` and `dsa` share: data, steps, protocols."""
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from jaxdd.presets import protocols
-from jaxdd.records import DataSpec, Expected, Preset, Protocol
+from jaxdd.presets.fitting import filled
+from jaxdd.presets.fitting import plain as presets
+from jaxdd.records import (
+    DataSpec,
+    Expected,
+    NetworkSpec,
+    OptimiserSpec,
+    Preset,
+    Protocol,
+)
 
-__all__ = ["STEPS", "Row", "table"]
+__all__ = ["STEPS", "Row", "presets", "smoke", "table"]
 
 # 1001 networks, each for as many matchings as `pools.matched.loops` says.
 STEPS = {1: 1001, 10: 10_010, 50: 50_050}
@@ -78,3 +87,13 @@ def table(
             middle = "" if ipc == 10 else f"_ipc{ipc}"
             presets[f"{name}{middle}_paper"] = build(Row(name, ipc, accuracy))
     return presets
+
+
+def smoke(config: type, **changes: Any) -> Any:
+    """Settings that run in seconds on tiny images: a small MLP, few real images."""
+    common = {
+        "network": NetworkSpec("mlp", width=(16,), norm="none"),
+        "optimiser": OptimiserSpec("sgd", 0.1, 0.5),
+        "batch": 8,
+    }
+    return filled(config, common, changes)

@@ -120,12 +120,5 @@ def dc(task: Task, config: DcConfig = DcConfig()) -> Distiller:
 METHOD = Method(
     build=dc,
     config=DcConfig,
-    smoke=DcConfig(
-        network=NetworkSpec("mlp", width=(16,), norm="none"),
-        optimiser=OptimiserSpec("sgd", 0.1, 0.5),
-        batch=8,
-        matchings=2,
-        epochs=1,
-    ),
     parts=Parts("pixels", "gradient distance", "matched", "none", "per class"),
 )

@@ -14,15 +14,13 @@ The presets without a number of images are those of 10 images per class. Their s
 The students of protocol `dc` are not augmented, but for MNIST.
 """  # noqa: E501
 
-from jaxdd.methods.matching._presets import STEPS, Row, table
+from jaxdd.methods.matching._presets import STEPS, Row, smoke, table
 from jaxdd.methods.matching.dc import DcConfig
 from jaxdd.presets.digits import DIGITS, DIGITS_MLP, DIGITS_STUDENT
 from jaxdd.presets.mnist import MNIST, MNIST_NET, MNIST_STUDENT
 from jaxdd.records import OptimiserSpec, Preset
 
-__all__ = ["DEFAULT", "PRESETS"]
-
-DEFAULT = "digits"
+__all__ = ["PRESETS", "SMOKE"]
 
 # Accuracy in % at 1, 10, 50 images per class: the authors' README.
 _NUMBERS = {
@@ -76,3 +74,5 @@ PRESETS: dict[str, Preset] = {
     ),
     **table(_NUMBERS, _paper),
 }
+
+SMOKE = smoke(DcConfig, matchings=2, epochs=1)

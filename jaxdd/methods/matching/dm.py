@@ -147,13 +147,5 @@ def _check(config: DmConfig) -> None:
 METHOD = Method(
     build=dm,
     config=DmConfig,
-    smoke=DmConfig(
-        network=NetworkSpec(width=(4, 8)),
-        optimiser=OptimiserSpec("sgd", 0.1, 0.5),
-        batch=8,
-        augment=AugmentSpec(crop=1),
-        chunk_real=16,
-        chunk_synthetic=4,
-    ),
     parts=Parts("pixels", "mean-feature distance", "fresh", "none", "per class"),
 )

@@ -16,9 +16,11 @@ are: the first convolution pads them to 32x32, as the authors' network does.
 """  # noqa: E501
 
 from jaxdd import augment
+from jaxdd.methods.matching._presets import smoke
 from jaxdd.methods.matching.dm import DmConfig
 from jaxdd.presets import protocols
 from jaxdd.records import (
+    AugmentSpec,
     DataSpec,
     Expected,
     NetworkSpec,
@@ -28,9 +30,7 @@ from jaxdd.records import (
     Recipe,
 )
 
-__all__ = ["DEFAULT", "PRESETS"]
-
-DEFAULT = "digits"
+__all__ = ["PRESETS", "SMOKE"]
 
 # The students of the field's labelled protocols (`dc`, `vico`), shorter.
 _STUDENT = OptimiserSpec("sgd", 0.01, 0.9, 5e-4, schedule="step")
@@ -168,3 +168,11 @@ PRESETS: dict[str, Preset] = {
         mirrors=False,
     ),
 }
+
+SMOKE = smoke(
+    DmConfig,
+    network=NetworkSpec(width=(4, 8)),
+    augment=AugmentSpec(crop=1),
+    chunk_real=16,
+    chunk_synthetic=4,
+)

@@ -142,14 +142,5 @@ def _check(config: DsaConfig) -> None:
 METHOD = Method(
     build=dsa,
     config=DsaConfig,
-    smoke=DsaConfig(
-        network=NetworkSpec("mlp", width=(16,), norm="none"),
-        optimiser=OptimiserSpec("sgd", 0.003, 0.5),
-        batch=8,
-        augment=AugmentSpec(policy="dsa", strategy="color"),
-        matchings=1,
-        epochs=0,
-        init="real",
-    ),
     parts=Parts("pixels", "siamese gradient distance", "matched", "none", "per class"),
 )

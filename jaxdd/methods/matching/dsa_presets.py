@@ -18,15 +18,13 @@ The students of protocol `vico` are augmented too. Digits are not mirrored.
 import dataclasses
 
 from jaxdd import augment
-from jaxdd.methods.matching._presets import STEPS, Row, table
+from jaxdd.methods.matching._presets import STEPS, Row, smoke, table
 from jaxdd.methods.matching.dsa import DsaConfig
 from jaxdd.presets.digits import DIGITS, DIGITS_MLP, DIGITS_STUDENT
 from jaxdd.presets.mnist import MNIST, MNIST_NET, MNIST_STUDENT
 from jaxdd.records import AugmentSpec, Expected, OptimiserSpec, Preset
 
-__all__ = ["DEFAULT", "PRESETS"]
-
-DEFAULT = "digits"
+__all__ = ["PRESETS", "SMOKE"]
 
 # The colours of small grey digits carry nothing.
 _GEOMETRY = AugmentSpec(policy="dsa", strategy="crop_scale_rotate")
@@ -104,3 +102,11 @@ PRESETS: dict[str, Preset] = {
     **table(_NUMBERS, _paper),
 }
 PRESETS["cifar10_fyi_paper"] = _fyi(PRESETS["cifar10_paper"])
+
+SMOKE = smoke(
+    DsaConfig,
+    optimiser=OptimiserSpec("sgd", 0.003, 0.5),
+    augment=AugmentSpec(policy="dsa", strategy="color"),
+    matchings=1,
+    epochs=0,
+)

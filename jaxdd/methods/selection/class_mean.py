@@ -51,7 +51,6 @@ def class_mean(task: Task, config: ClassMeanConfig = ClassMeanConfig()) -> Disti
 METHOD = Method(
     build=class_mean,
     config=ClassMeanConfig,
-    smoke=ClassMeanConfig(),
     parts=Parts("pixels", "none", "none", "none", "nothing"),
     one_shot=True,
 )

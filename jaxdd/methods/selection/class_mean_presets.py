@@ -1,21 +1,13 @@
-"""Presets of the class means: the data and protocols of `dm`, so that rows compare.
-
-`python experiments/run.py --method class_mean --preset mnist`; expected: below `dm`.
-"""
+"""Presets of the class means: those of every selection at one image per class."""
 
 import dataclasses
 
-from jaxdd.methods.matching import dm_presets as dm
-from jaxdd.methods.selection.class_mean import ClassMeanConfig
+from jaxdd.methods.selection._presets import presets
+from jaxdd.methods.selection.class_mean import METHOD
 from jaxdd.records import Preset
 
-__all__ = ["DEFAULT", "PRESETS"]
-
-DEFAULT = "digits"
+__all__ = ["PRESETS"]
 
 PRESETS: dict[str, Preset] = {
-    name: dataclasses.replace(
-        preset, distill=ClassMeanConfig(), steps=0, ipc=1, expected=()
-    )
-    for name, preset in dm.PRESETS.items()
+    name: dataclasses.replace(preset, ipc=1) for name, preset in presets(METHOD).items()
 }

@@ -60,7 +60,6 @@ def _known(rule: str) -> str:
 METHOD = Method(
     build=gp_var,
     config=GpVarConfig,
-    smoke=GpVarConfig(),
     parts=Parts("subset", "variance", "none", "none", "nothing"),
     one_shot=True,
 )

@@ -48,7 +48,6 @@ def herding(task: Task, config: HerdingConfig = HerdingConfig()) -> Distiller:
 METHOD = Method(
     build=herding,
     config=HerdingConfig,
-    smoke=HerdingConfig(),
     parts=Parts("subset", "herding", "none", "none", "nothing"),
     one_shot=True,
 )

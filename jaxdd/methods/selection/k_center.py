@@ -48,7 +48,6 @@ def k_center(task: Task, config: KCenterConfig = KCenterConfig()) -> Distiller:
 METHOD = Method(
     build=k_center,
     config=KCenterConfig,
-    smoke=KCenterConfig(),
     parts=Parts("subset", "covering radius", "none", "none", "nothing"),
     one_shot=True,
 )

@@ -52,7 +52,6 @@ def kmeans(task: Task, config: KmeansConfig = KmeansConfig()) -> Distiller:
 METHOD = Method(
     build=kmeans,
     config=KmeansConfig,
-    smoke=KmeansConfig(),
     parts=Parts("subset or pixels", "k-means", "none", "none", "nothing"),
     one_shot=True,
 )

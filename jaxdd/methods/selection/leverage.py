@@ -50,7 +50,6 @@ def leverage(task: Task, config: LeverageConfig = LeverageConfig()) -> Distiller
 METHOD = Method(
     build=leverage,
     config=LeverageConfig,
-    smoke=LeverageConfig(),
     parts=Parts("subset", "ridge leverage", "none", "none", "nothing"),
     one_shot=True,
 )

@@ -47,7 +47,6 @@ def mmd(task: Task, config: MmdConfig = MmdConfig()) -> Distiller:
 METHOD = Method(
     build=mmd,
     config=MmdConfig,
-    smoke=MmdConfig(),
     parts=Parts("subset", "MMD", "none", "none", "nothing"),
     one_shot=True,
 )

@@ -44,7 +44,6 @@ def random(task: Task, config: RandomConfig = RandomConfig()) -> Distiller:
 METHOD = Method(
     build=random,
     config=RandomConfig,
-    smoke=RandomConfig(),
     parts=Parts("subset", "none", "none", "none", "nothing"),
     one_shot=True,
 )

@@ -6,6 +6,8 @@ from typing import Any
 from jaxdd import augment
 from jaxdd.presets import protocols
 from jaxdd.presets.digits import DIGITS, DIGITS_MLP, DIGITS_STUDENT
+from jaxdd.presets.fitting import filled
+from jaxdd.presets.fitting import plain as presets
 from jaxdd.presets.mnist import MNIST_NET, MNIST_STUDENT
 from jaxdd.records import (
     DataSpec,
@@ -26,8 +28,11 @@ __all__ = [
     "digits",
     "experts",
     "mnist",
+    "presets",
     "row",
     "sgd",
+    "smoke",
+    "smoke_experts",
     "soft",
 ]
 
@@ -216,3 +221,27 @@ def row(
         hours="about an hour with its experts (estimate)",
         hardware="one GPU",
     )
+
+
+def smoke(config: type, **changes: Any) -> Any:
+    """Settings that run in seconds on tiny images: two small experts of four epochs."""
+    common = {
+        "experts": smoke_experts(),
+        "inner_steps": 4,
+        "last": 3,
+        "optimiser": sgd(0.5),
+        "rate": 0.05,
+        "rate_optimiser": sgd(1e-4),
+    }
+    return filled(config, common, changes)
+
+
+def smoke_experts(width: int = 8, rate: float = 0.1, **changes: Any) -> Experts:
+    """Two MLPs of one layer, trained for four epochs."""
+    made = Experts(
+        network=NetworkSpec("mlp", width=(width,), norm="none"),
+        recipe=Recipe(batch=8, optimiser=sgd(rate, 0.0)),
+        epochs=4,
+        count=2,
+    )
+    return dataclasses.replace(made, **changes)

@@ -36,7 +36,7 @@ from jaxdd.base import Distiller, Method, Parts, Task
 from jaxdd.errors import InputError
 from jaxdd.methods.trajectory._matching import Options, TrajectoryConfig, matching
 from jaxdd.objectives.trajectory import Aids
-from jaxdd.records import AdjointSpec, Experts, NetworkSpec, OptimiserSpec, Recipe
+from jaxdd.records import AdjointSpec, Experts, OptimiserSpec, Recipe
 
 __all__ = ["EXPERT_OPTIMISER", "METHOD", "AstConfig", "ast"]
 
@@ -111,21 +111,5 @@ def ast(task: Task, config: AstConfig = AstConfig()) -> Distiller:
 METHOD = Method(
     build=ast,
     config=AstConfig,
-    smoke=AstConfig(
-        experts=Experts(
-            network=NetworkSpec(width=(4,), norm="none"),
-            recipe=Recipe(batch=8, optimiser=OptimiserSpec("sgd", 0.05, 0.9)),
-            epochs=4,
-            count=2,
-            kind="smooth",
-            damped_epochs=2,
-        ),
-        inner_steps=4,
-        last=3,
-        optimiser=OptimiserSpec("sgd", 0.5, 0.5),
-        rate=0.02,
-        rate_optimiser=OptimiserSpec("sgd", 1e-4, 0.5),
-        balance=True,
-    ),
     parts=Parts("pixels", "distance to each snapshot", "none", "any", "segments"),
 )

@@ -23,13 +23,13 @@ from jaxdd.methods.trajectory._presets import (
     mnist,
     row,
     sgd,
+    smoke,
+    smoke_experts,
 )
 from jaxdd.methods.trajectory.ast import EXPERT_OPTIMISER, AstConfig
-from jaxdd.records import OptimiserSpec, Preset, Recipe
+from jaxdd.records import NetworkSpec, OptimiserSpec, Preset, Recipe
 
-__all__ = ["DEFAULT", "PRESETS"]
-
-DEFAULT = "digits"
+__all__ = ["PRESETS", "SMOKE"]
 
 
 def _row(
@@ -90,3 +90,15 @@ PRESETS: dict[str, Preset] = {
     ),
     "tiny_ipc1_code": _row("tiny", 1, (10, 2, 10), (1e4, 1e-4, 0.01), init="real"),
 }
+
+SMOKE = smoke(
+    AstConfig,
+    experts=smoke_experts(
+        network=NetworkSpec(width=(4,), norm="none"),
+        recipe=Recipe(batch=8, optimiser=OptimiserSpec("sgd", 0.05, 0.9)),
+        kind="smooth",
+        damped_epochs=2,
+    ),
+    rate=0.02,
+    balance=True,
+)

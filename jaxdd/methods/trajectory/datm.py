@@ -35,7 +35,7 @@ from typing import Literal
 from jaxdd.base import Distiller, Method, Parts, Task
 from jaxdd.errors import InputError
 from jaxdd.methods.trajectory._matching import Options, TrajectoryConfig, matching
-from jaxdd.records import Experts, NetworkSpec, OptimiserSpec, Recipe
+from jaxdd.records import Experts, OptimiserSpec
 
 __all__ = ["METHOD", "DatmConfig", "datm"]
 
@@ -108,23 +108,5 @@ def datm(task: Task, config: DatmConfig = DatmConfig()) -> Distiller:
 METHOD = Method(
     build=datm,
     config=DatmConfig,
-    smoke=DatmConfig(
-        experts=Experts(
-            network=NetworkSpec("mlp", width=(16,), norm="none"),
-            recipe=Recipe(batch=8, optimiser=OptimiserSpec("sgd", 0.2, 0.0)),
-            epochs=8,
-            count=2,
-            kind="flat",
-        ),
-        inner_steps=4,
-        last=4,
-        optimiser=OptimiserSpec("sgd", 0.5, 0.5),
-        rate=0.05,
-        rate_optimiser=OptimiserSpec("sgd", 1e-4, 0.5),
-        label_optimiser=OptimiserSpec("sgd", 0.5, 0.9),
-        ramp_from=2,
-        ramp_steps=10,
-        threshold=1.5,
-    ),
     parts=Parts("pixels and labels", "end distance", "none", "any", "segments"),
 )

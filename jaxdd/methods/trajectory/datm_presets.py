@@ -21,6 +21,8 @@ from jaxdd.methods.trajectory._presets import (
     mnist,
     row,
     sgd,
+    smoke,
+    smoke_experts,
     soft,
 )
 from jaxdd.methods.trajectory.datm import DatmConfig
@@ -28,9 +30,7 @@ from jaxdd.presets.digits import DIGITS_STUDENT
 from jaxdd.presets.mnist import MNIST_STUDENT
 from jaxdd.records import Preset
 
-__all__ = ["DEFAULT", "PRESETS"]
-
-DEFAULT = "digits"
+__all__ = ["PRESETS", "SMOKE"]
 
 
 def _row(
@@ -133,3 +133,13 @@ PRESETS: dict[str, Preset] = {
         "tiny", 50, (20, 2, 70), (100.0, 1e-4), 0.397, first=40, batch=1000
     ),
 }
+
+SMOKE = smoke(
+    DatmConfig,
+    experts=smoke_experts(16, 0.2, epochs=8, kind="flat"),
+    last=4,
+    label_optimiser=sgd(0.5, 0.9),
+    ramp_from=2,
+    ramp_steps=10,
+    threshold=1.5,
+)

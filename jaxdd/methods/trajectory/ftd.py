@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from jaxdd.base import Distiller, Method, Parts, Task
 from jaxdd.errors import InputError
 from jaxdd.methods.trajectory._matching import TrajectoryConfig, matching
-from jaxdd.records import Experts, NetworkSpec, OptimiserSpec, Recipe
+from jaxdd.records import Experts
 
 __all__ = ["METHOD", "FtdConfig", "ftd"]
 
@@ -73,20 +73,5 @@ def ftd(task: Task, config: FtdConfig = FtdConfig()) -> Distiller:
 METHOD = Method(
     build=ftd,
     config=FtdConfig,
-    smoke=FtdConfig(
-        experts=Experts(
-            network=NetworkSpec("mlp", width=(8,), norm="none"),
-            recipe=Recipe(batch=8, optimiser=OptimiserSpec("sgd", 0.1, 0.0)),
-            epochs=4,
-            count=2,
-            kind="flat",
-        ),
-        inner_steps=4,
-        last=3,
-        optimiser=OptimiserSpec("sgd", 0.5, 0.5),
-        rate=0.05,
-        rate_optimiser=OptimiserSpec("sgd", 1e-4, 0.5),
-        ema=0.9,
-    ),
     parts=Parts("pixels", "end distance", "none", "any", "segments"),
 )

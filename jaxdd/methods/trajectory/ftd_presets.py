@@ -22,13 +22,13 @@ from jaxdd.methods.trajectory._presets import (
     digits,
     mnist,
     row,
+    smoke,
+    smoke_experts,
 )
 from jaxdd.methods.trajectory.ftd import FtdConfig
 from jaxdd.records import Preset
 
-__all__ = ["DEFAULT", "PRESETS"]
-
-DEFAULT = "digits"
+__all__ = ["PRESETS", "SMOKE"]
 
 
 def _row(
@@ -99,3 +99,5 @@ PRESETS: dict[str, Preset] = {
         ema=0.999,
     ),
 }
+
+SMOKE = smoke(FtdConfig, experts=smoke_experts(kind="flat"), ema=0.9)

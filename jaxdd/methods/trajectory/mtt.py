@@ -35,7 +35,6 @@ from dataclasses import dataclass
 
 from jaxdd.base import Distiller, Method, Parts, Task
 from jaxdd.methods.trajectory._matching import TrajectoryConfig, matching
-from jaxdd.records import Experts, NetworkSpec, OptimiserSpec, Recipe
 
 __all__ = ["METHOD", "MttConfig", "mtt"]
 
@@ -64,19 +63,5 @@ def mtt(task: Task, config: MttConfig = MttConfig()) -> Distiller:
 METHOD = Method(
     build=mtt,
     config=MttConfig,
-    smoke=MttConfig(
-        experts=Experts(
-            network=NetworkSpec("mlp", width=(8,), norm="none"),
-            recipe=Recipe(batch=8, optimiser=OptimiserSpec("sgd", 0.1, 0.0)),
-            epochs=4,
-            count=2,
-        ),
-        inner_steps=4,
-        last=3,
-        batch=2,
-        optimiser=OptimiserSpec("sgd", 0.5, 0.5),
-        rate=0.05,
-        rate_optimiser=OptimiserSpec("sgd", 1e-4, 0.5),
-    ),
     parts=Parts("pixels", "end distance", "none", "any", "segments"),
 )

@@ -17,13 +17,12 @@ CIFAR-100 with CIFAR-10's numbers, here with its own. ipc1 for CIFAR-10 has the 
 of FYI's script.
 """  # noqa: E501
 
-from jaxdd.methods.trajectory._presets import cifar10_cpu, digits, mnist, row
+from jaxdd.methods.trajectory._presets import cifar10_cpu, digits, mnist, row, smoke
 from jaxdd.methods.trajectory.mtt import MttConfig
 from jaxdd.records import Preset
 
-__all__ = ["DEFAULT", "PRESETS"]
+__all__ = ["PRESETS", "SMOKE"]
 
-DEFAULT = "digits"
 _SOURCE = "Cazenavette et al., CVPR 2022"
 
 
@@ -69,3 +68,5 @@ PRESETS: dict[str, Preset] = {
         "imagenette", 10, (20, 2, 10), (1e5, 1e-6, 0.01), 0.630, batch=20
     ),
 }
+
+SMOKE = smoke(MttConfig, batch=2)

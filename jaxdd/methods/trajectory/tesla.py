@@ -58,7 +58,7 @@ from jaxdd.methods.trajectory._matching import (
     matching,
 )
 from jaxdd.objectives.trajectory import expert_labels
-from jaxdd.records import AdjointSpec, Experts, NetworkSpec, OptimiserSpec, Recipe
+from jaxdd.records import AdjointSpec
 
 __all__ = ["METHOD", "TeslaConfig", "tesla"]
 
@@ -135,20 +135,5 @@ def _labelled(distiller: Distiller, logits: Judge) -> Distiller:
 METHOD = Method(
     build=tesla,
     config=TeslaConfig,
-    smoke=TeslaConfig(
-        experts=Experts(
-            network=NetworkSpec("mlp", width=(8,), norm="none"),
-            recipe=Recipe(batch=8, optimiser=OptimiserSpec("sgd", 0.1, 0.0)),
-            epochs=4,
-            count=2,
-        ),
-        # Where the sum is the gradient, which every method is tested for.
-        inner_steps=1,
-        last=3,
-        epochs=1,
-        optimiser=OptimiserSpec("sgd", 0.5, 0.5),
-        rate=0.2,
-        rate_optimiser=OptimiserSpec("sgd", 1e-3, 0.5),
-    ),
     parts=Parts("pixels", "end distance", "none", "separable", "segments"),
 )

@@ -13,13 +13,19 @@ The settings are those of the authors' README. Their program's gradient of the i
 half of the paper's, so the images' learning rates here are half of theirs.
 """  # noqa: E501
 
-from jaxdd.methods.trajectory._presets import cifar10_cpu, digits, mnist, row
+from jaxdd.methods.trajectory._presets import (
+    cifar10_cpu,
+    digits,
+    mnist,
+    row,
+    sgd,
+    smoke,
+)
 from jaxdd.methods.trajectory.tesla import TeslaConfig
 from jaxdd.records import Preset
 
-__all__ = ["DEFAULT", "PRESETS"]
+__all__ = ["PRESETS", "SMOKE"]
 
-DEFAULT = "digits"
 _HALF = 0.5  # see the docstring
 _GIVEN = {"iterations": 10_000, "source": "justincui03/tesla, README"}
 
@@ -48,3 +54,6 @@ PRESETS: dict[str, Preset] = {
         **_GIVEN,
     ),
 }
+
+# One step, where the sum is the gradient, which every method is tested for.
+SMOKE = smoke(TeslaConfig, inner_steps=1, epochs=1, rate=0.2, rate_optimiser=sgd(1e-3))

@@ -9,14 +9,15 @@ import pytest
 
 from jaxdd.base import Batch, Task, Uniform
 from jaxdd.errors import InputError
-from jaxdd.methods.kernel.frepo import METHOD, FrepoConfig, frepo
+from jaxdd.methods.kernel.frepo import FrepoConfig, frepo
+from jaxdd.methods.kernel.frepo_presets import SMOKE
 from tests.helpers import toy_corpus
 
 TASK = Task((8, 8, 1), 4, 8, 2, 20, 48)
 
 
 def start(**changes):
-    distiller = frepo(TASK, dataclasses.replace(METHOD.smoke, **changes))
+    distiller = frepo(TASK, dataclasses.replace(SMOKE, **changes))
     return distiller, distiller.init(jax.random.key(0), toy_corpus(), {})
 
 
@@ -71,4 +72,4 @@ def test_frepo_settings_out_of_range_are_named(bad: dict) -> None:
 
 def test_frepo_needs_images_per_class() -> None:
     with pytest.raises(InputError, match="ipc"):
-        frepo(dataclasses.replace(TASK, ipc=None), METHOD.smoke)
+        frepo(dataclasses.replace(TASK, ipc=None), SMOKE)

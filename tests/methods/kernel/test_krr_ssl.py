@@ -24,7 +24,8 @@ from jaxdd.data.feeds import sample
 from jaxdd.data.load import load
 from jaxdd.errors import InputError
 from jaxdd.kernels import Ridge
-from jaxdd.methods.kernel.krr_ssl import METHOD, KrrSslConfig, krr_ssl
+from jaxdd.methods.kernel.krr_ssl import KrrSslConfig, krr_ssl
+from jaxdd.methods.kernel.krr_ssl_presets import SMOKE
 from jaxdd.objectives.regression import krr_mse
 from jaxdd.prepare import prepare
 from jaxdd.records import DataSpec, Recipe, Views
@@ -34,7 +35,7 @@ from jaxdd.training import scan_drive
 def digits_case(views: Views) -> tuple[Dataset, Task, KrrSslConfig]:
     data = load(DataSpec("digits", train_limit=60, test_limit=20))
     task = Task((8, 8, 1), 10, size=6, ipc=None, num_steps=10, train_size=60)
-    return data, task, dataclasses.replace(METHOD.smoke, views=views)
+    return data, task, dataclasses.replace(SMOKE, views=views)
 
 
 def asset(need, data: Dataset, budget: int) -> TeacherAsset:

@@ -9,7 +9,8 @@ import pytest
 from jaxdd.base import Batch, Task
 from jaxdd.errors import InputError
 from jaxdd.methods.kernel._rates import Rates
-from jaxdd.methods.kernel.rcig import METHOD, RcigConfig, rcig
+from jaxdd.methods.kernel.rcig import RcigConfig, rcig
+from jaxdd.methods.kernel.rcig_presets import SMOKE
 from jaxdd.records import NetworkSpec
 from tests.helpers import toy_corpus
 
@@ -19,7 +20,7 @@ TASK = Task((8, 8, 1), 4, 4, 1, 20, 48)
 def test_rcig_with_adam_keeps_rates_and_exports_the_average() -> None:
     """Two whole steps of the authors' solver: visits, renewed networks, the average."""
     config = dataclasses.replace(
-        METHOD.smoke,
+        SMOKE,
         solver="adam",
         linear_steps=3,
         system_steps=3,

@@ -11,6 +11,7 @@ from jaxdd.base import Batch, Task
 from jaxdd.data.feeds import sample
 from jaxdd.errors import InputError
 from jaxdd.methods.matching.dc import METHOD, DcConfig, dc
+from jaxdd.methods.matching.dc_presets import SMOKE
 from jaxdd.methods.matching.dm import DmConfig, dm
 from jaxdd.methods.matching.dsa import DsaConfig, dsa
 from jaxdd.records import AugmentSpec, NetworkSpec, OptimiserSpec
@@ -130,4 +131,4 @@ def test_mixing_is_refused(name):
 
 def test_a_set_counted_as_a_whole_is_refused():
     with pytest.raises(InputError, match="ipc"):
-        METHOD.build(_task(None), METHOD.smoke)
+        METHOD.build(_task(None), SMOKE)

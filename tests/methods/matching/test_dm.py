@@ -33,6 +33,7 @@ from jaxdd.data.feeds import sample
 from jaxdd.decoders import pixels
 from jaxdd.errors import InputError
 from jaxdd.methods.matching.dm import METHOD, DmConfig, dm
+from jaxdd.methods.matching.dm_presets import SMOKE
 from jaxdd.objectives.moments import mean_features
 from jaxdd.pools import fresh
 from jaxdd.records import AugmentSpec, NetworkSpec, OptimiserSpec
@@ -326,4 +327,4 @@ def test_impossible_settings_are_refused(change, message):
 def test_a_set_without_images_per_class_is_refused():
     task = Task((8, 8, 1), 0, 6, None, 10, 48)
     with pytest.raises(InputError, match="ipc"):
-        METHOD.build(task, METHOD.smoke)
+        METHOD.build(task, SMOKE)

@@ -1,0 +1,20 @@
+"""What the presets of the methods that unroll the training of networks share."""
+
+from typing import Any
+
+from jaxdd.presets.fitting import filled
+from jaxdd.presets.fitting import plain as presets
+from jaxdd.records import NetworkSpec, OptimiserSpec
+
+__all__ = ["presets", "smoke"]
+
+
+def smoke(config: type, **changes: Any) -> Any:
+    """Settings that run in seconds on tiny images: three steps of a small MLP."""
+    common = {
+        "network": NetworkSpec("mlp", width=(8,), norm="none"),
+        "inner_steps": 3,
+        "batch": 24,
+        "optimiser": OptimiserSpec("adam", 0.03),
+    }
+    return filled(config, common, changes)
