@@ -2,10 +2,13 @@
 
 python experiments/reproduce.py                     # all of them, many hours
 python experiments/reproduce.py krr_ssl_mnist dm_mnist_ipc1
+python experiments/reproduce.py --check             # runs nothing
 
 Each entry is one command line of experiments/run.py; its report goes to
 experiments/results/<name>.json. MNIST, CIFAR-10 and Tiny-ImageNet are looked for in the
-folder JAXDD_DATA.
+folder JAXDD_DATA. --check resolves the settings of the entries and compares them with
+experiments/results/settings/<name>.json, which format 1 wrote: names may have changed
+as `jaxdd.format1` says, and nothing else.
 """
 
 import argparse
@@ -13,6 +16,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -95,12 +99,13 @@ HELD_OUT = (
 )
 KEPT = ("dataset", "set", "rows", "notes", "teacher", "loss", "seconds", "storage")
 ORIGIN = ("versions", "hardware", "commit", "command")
+SHOWN = 20  # differences of an entry
 
 
 def reproduce(name: str) -> None:
     """Runs one entry, or goes on with it, and writes its result."""
     folder = ROOT / "runs" / f"results-{name}"
-    options = [*RUNS[name].split(), "--workdir", str(folder.relative_to(ROOT))]
+    options = _options(name)
     print(f"\n== {name}: python experiments/run.py {' '.join(options)}", flush=True)
     command = [sys.executable, "experiments/run.py", *options]
     subprocess.run(command, cwd=ROOT, check=True)
@@ -124,16 +129,71 @@ def _held_out(folder: Path) -> dict:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def main() -> None:
-    """Runs the entries named on the command line, or all."""
+def _options(name: str) -> list[str]:
+    folder = Path("runs") / f"results-{name}"
+    return [*RUNS[name].split(), "--workdir", str(folder)]
+
+
+def changed(name: str) -> list[str]:
+    """How the settings of an entry differ from those its figures were made with.
+
+    Args:
+      name: of the entry.
+
+    Returns:
+      A line for each setting: its name, its value then, and now.
+    """
+    from jaxdd import format1
+    from jaxdd.records import to_dict
+    from jaxdd.run import cli, config
+
+    now = cli.parse(_options(name))
+    assert isinstance(now, config.RunConfig)
+    before = json.loads((HERE / "results" / "settings" / f"{name}.json").read_text())
+    del before["command"]
+    distill = format1.upgrade(type(now.distill), before.pop("distill"))
+    before = format1.upgrade(config.RunConfig, before) | {"distill": distill}
+    return _differences(before, json.loads(json.dumps(to_dict(now))))
+
+
+def _differences(before: Any, now: Any, name: str = "") -> list[str]:
+    if not (isinstance(before, dict) and isinstance(now, dict)):
+        return [] if before == now else [f"{name}: {before!r} then, {now!r} now"]
+    lines = []
+    for key in sorted(before.keys() | now.keys()):
+        pair = before.get(key, "(absent)"), now.get(key, "(absent)")
+        lines += _differences(*pair, f"{name}.{key}" if name else key)
+    return lines
+
+
+def check(names: list[str]) -> int:
+    """Tells how settings have changed; the number of entries where they have."""
+    found = {name: changed(name) for name in names}
+    for name, lines in found.items():
+        for line in lines[:SHOWN]:
+            print(f"{name}: {line}")
+        if len(lines) > SHOWN:
+            print(f"{name}: and {len(lines) - SHOWN} more")
+    count = sum(map(bool, found.values()))
+    print(f"{len(names) - count} of {len(names)} entries resolve to their settings")
+    return count
+
+
+def main() -> int:
+    """Runs the entries named on the command line, or all; or checks their settings."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("names", nargs="*", help=", ".join(RUNS))
-    names = parser.parse_args().names or list(RUNS)
+    parser.add_argument("--check", action="store_true", help="compare settings only")
+    arguments = parser.parse_args()
+    names = arguments.names or list(RUNS)
     if unknown := sorted(set(names) - set(RUNS)):
         parser.error(f"unknown: {', '.join(unknown)}; known: {', '.join(RUNS)}")
+    if arguments.check:
+        return 1 if check(names) else 0
     for name in names:
         reproduce(name)
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -15,15 +15,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxdd import files, tree, whiten
+from jaxdd import files, format1, tree, whiten
 from jaxdd.base import Distilled, PyTree, Synthetic, Variables
 from jaxdd.errors import InputError
 from jaxdd.records import Meta, from_dict, to_dict
 
 __all__ = ["FORMAT", "load", "pack", "save", "storage", "unpack"]
 
-FORMAT = 1
-"""Version of the layout; a reader refuses any other."""
+FORMAT = 2
+"""Version of the layout; a reader takes format 1 as well, and refuses any other."""
 
 _ARRAYS, _META = "arrays.npz", "meta.json"
 _PACKAGES = ("jaxdd", "jax", "flax", "optax", "numpy")
@@ -78,6 +78,8 @@ def load(path: str | Path) -> Distilled:
     description = _description(path)
     content = _restore(description["content"], _arrays(path, description), path)
     try:
+        if description["format"] == 1:
+            description["meta"] = format1.upgrade_meta(description["meta"])
         meta = from_dict(Meta, description["meta"])
         synthetic = Synthetic(**content["synthetic"])
         modules = {n: Variables(**parts) for n, parts in content["modules"].items()}
@@ -198,11 +200,11 @@ def _description(path: Path) -> dict[str, Any]:
     description = files.read_json(path / _META)
     if not isinstance(description, dict) or "format" not in description:
         raise _damaged(path, f"{_META} is not the description of a set")
-    if description["format"] != FORMAT:
+    if description["format"] not in (1, FORMAT):
         raise InputError(
             f"path={str(path)!r}: the set has format {description['format']!r}, and "
-            f"this version of jaxdd reads format {FORMAT}; load it with the version of "
-            "jaxdd that wrote it"
+            f"this version of jaxdd reads formats 1 and {FORMAT}; load it with the "
+            "version of jaxdd that wrote it"
         )
     missing = {"meta", "whitening", "content", "sha256"} - set(description)
     if missing:

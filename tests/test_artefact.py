@@ -151,7 +151,7 @@ def edit(folder: Path, change) -> None:
 def test_other_format_is_refused(tmp_path: Path) -> None:
     artefact.save(example(), tmp_path / "set")
     edit(tmp_path / "set", lambda d: d.update(format=artefact.FORMAT + 1))
-    with pytest.raises(InputError, match="format 2"):
+    with pytest.raises(InputError, match="format 3"):
         artefact.load(tmp_path / "set")
 
 

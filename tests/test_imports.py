@@ -20,7 +20,7 @@ LAYERS = (
     {"composition"},
     {"methods", "presets"},
     {"data"},
-    {"artefact"},
+    {"artefact", "format1"},
     {"exchange"},
     {"evaluation", "prepare"},
     {"devices"},
