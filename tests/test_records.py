@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from jaxdd.errors import InputError
 from jaxdd.records import (
     DataSpec,
     Meta,
@@ -39,7 +40,7 @@ def test_round_trip_through_json() -> None:
 
 
 def test_unknown_field_is_named() -> None:
-    with pytest.raises(KeyError, match="Recipe has no field 'stepz'"):
+    with pytest.raises(InputError, match="Recipe has no field 'stepz'"):
         from_dict(Recipe, {"stepz": 3})
 
 

@@ -6,6 +6,7 @@ and from JSON with `to_dict` and `from_dict`, and hash by content with `digest`.
 """
 
 from jaxdd.records.conversion import digest, from_dict, to_dict
+from jaxdd.records.kinds import kinds, kinds_at, switched
 from jaxdd.records.recipes import (
     AdjointSpec,
     AugmentSpec,
@@ -51,5 +52,8 @@ __all__ = [
     "Views",
     "digest",
     "from_dict",
+    "kinds",
+    "kinds_at",
+    "switched",
     "to_dict",
 ]

@@ -10,6 +10,9 @@ import typing
 from pathlib import Path
 from typing import Any
 
+from jaxdd.errors import InputError, nearest
+from jaxdd.records.kinds import kind_of, kinds
+
 __all__ = ["digest", "from_dict", "to_dict"]
 
 
@@ -29,23 +32,29 @@ def to_dict(record: Any) -> Any:
 def from_dict(kind: Any, value: Any) -> Any:
     """The inverse of `to_dict` for a record type or annotation `kind`.
 
+    Which of a union's records a dict stands for, its `name` says.
+
     Raises:
-      KeyError: a field is unknown to the record.
+      InputError: a field is unknown to the record, or no record of the union has the
+        name; the message suggests the nearest.
     """
     origin, args = typing.get_origin(kind), typing.get_args(kind)
     if dataclasses.is_dataclass(kind) and isinstance(kind, type):
         hints = typing.get_type_hints(kind)
         unknown = sorted(set(value) - set(hints))
         if unknown:
-            raise KeyError(f"{kind.__name__} has no field {unknown[0]!r}")
+            hint = nearest(unknown[0], hints)
+            raise InputError(f"{kind.__name__} has no field {unknown[0]!r}.{hint}")
         return kind(**{n: from_dict(hints[n], v) for n, v in value.items()})
     if origin in (typing.Union, types.UnionType):
         if value is None:
             return None
+        if known := kinds(kind):
+            return from_dict(kind_of(known, value.get("name"), "name"), value)
         return from_dict(next(a for a in args if a is not type(None)), value)
     if origin is tuple:
-        kinds = [args[0]] * len(value) if args[-1] is Ellipsis else args
-        return tuple(from_dict(k, v) for k, v in zip(kinds, value, strict=True))
+        each = [args[0]] * len(value) if args[-1] is Ellipsis else args
+        return tuple(from_dict(k, v) for k, v in zip(each, value, strict=True))
     return Path(value) if kind is Path else value
 
 

@@ -6,10 +6,12 @@ import argparse
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, get_args, get_origin
 
 from jaxdd.kernels.spelling import parse_kernel, spelled_kernel
 from jaxdd.records import KernelSpec
+from jaxdd.run.kinds import kind_name, names, with_kinds
 
 __all__ = ["Early", "parse_as", "read_early", "spelled_out"]
 
@@ -68,12 +70,15 @@ def parse_as(
     """The arguments as a record of that kind.
 
     Raises:
+      InputError: as `with_kinds`.
       SystemExit: --help (0), or options that the record does not have (2).
     """
     import tyro
 
+    arguments, default = with_kinds(arguments, default)
     registry = tyro.constructors.ConstructorRegistry()
     registry.primitive_rule(_kernels)
+    registry.primitive_rule(partial(kind_name, dict(names(default))))
     return tyro.cli(
         kind,
         args=arguments,

@@ -24,6 +24,8 @@ from jaxdd.records import (
     Preset,
     Protocol,
     digest,
+    kinds_at,
+    switched,
     to_dict,
 )
 
@@ -36,6 +38,7 @@ __all__ = [
     "from_preset",
     "identity",
     "override",
+    "replaced",
     "run_hash",
     "workdir_of",
 ]
@@ -205,16 +208,17 @@ def override(config: RunConfig, changes: Mapping[str, Any]) -> RunConfig:
       config: where to start.
       changes: values by name. `run.`, `data.`, `evaluate.` and `distill.` name the
         part; anything else is looked for in the method's settings, then in `run`.
-        Records may be given as dicts of the fields that change, augmentations by
-        name (`augment="dsa"`, see `jaxdd.augment.NAMED`), kernels as the command line
-        spells them.
+        Records may be given as dicts of the fields that change, and records of one
+        kind among several by the name of another (`network="resnet18"`), whose fields
+        follow; augmentations by name (`augment="dsa"`, see `jaxdd.augment.NAMED`),
+        kernels as the command line spells them.
 
     Raises:
       InputError: there is no such setting or no augmentation of that name; the
         message suggests the nearest.
     """
     for name, value in changes.items():
-        config = _set(config, _full_name(config, name).split("."), value, name)
+        config = replaced(config, _full_name(config, name).split("."), value, name)
     return config
 
 
@@ -231,7 +235,18 @@ def _fields(record: Any) -> dict[str, Any]:
     return {f.name: getattr(record, f.name) for f in dataclasses.fields(record)}
 
 
-def _set(record: Any, path: list[str], value: Any, name: str) -> Any:
+def replaced(record: Any, path: list[str], value: Any, name: str) -> Any:
+    """The record with the field at a path of names changed, as `override` does.
+
+    Args:
+      record: of settings.
+      path: names of fields, from the record's own on.
+      value: the new value, in any of the forms that `override` takes.
+      name: what messages call the field.
+
+    Raises:
+      InputError: there is no such setting or kind; the message suggests the nearest.
+    """
     known = _fields(record) if dataclasses.is_dataclass(record) else {}
     if path[0] not in known:
         hint = nearest(path[0], known)
@@ -239,17 +254,31 @@ def _set(record: Any, path: list[str], value: Any, name: str) -> Any:
             f"there is no setting {name!r}.{hint} {type(record).__name__} has"
             f" {', '.join(known) or 'no settings'}"
         )
+    if path[1:] == ["name"] and kinds_at(record, path[:1]):
+        path = path[:1]
     old = known[path[0]]
     if len(path) > 1:
-        new = _set(old, path[1:], value, name)
-    elif isinstance(value, Mapping) and dataclasses.is_dataclass(old):
-        new = old
-        for field, entry in value.items():
-            new = _set(new, [str(field)], entry, f"{name}.{field}")
-    elif isinstance(value, str) and isinstance(old, AugmentSpec):
-        new = augment.named(value)
-    elif isinstance(old, tuple) and name.split(".")[-1] == "kernels":
-        new = tuple(v if isinstance(v, KernelSpec) else parse_kernel(v) for v in value)
+        new = replaced(old, path[1:], value, name)
     else:
-        new = tuple(value) if isinstance(value, list) else value
+        new = _converted(record, path[0], value, name)
     return dataclasses.replace(record, **{path[0]: new})  # type: ignore[type-var]
+
+
+def _converted(record: Any, field: str, value: Any, name: str) -> Any:
+    """The value of a field in the form that its record has."""
+    old, known = getattr(record, field), kinds_at(record, [field])
+    if isinstance(value, Mapping) and dataclasses.is_dataclass(old):
+        if known and "name" in value:
+            record = replaced(record, [field], value["name"], name)
+        for part, entry in value.items():
+            if not (known and part == "name"):
+                path = [field, str(part)]
+                record = replaced(record, path, entry, f"{name}.{part}")
+        return getattr(record, field)
+    if isinstance(value, str) and isinstance(old, AugmentSpec):
+        return augment.named(value)
+    if isinstance(value, str) and known:
+        return switched(old, known, value, name)
+    if isinstance(old, tuple) and name.split(".")[-1] == "kernels":
+        return tuple(v if isinstance(v, KernelSpec) else parse_kernel(v) for v in value)
+    return tuple(value) if isinstance(value, list) else value
