@@ -13,6 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxdd.errors import one_of
+
 __all__ = [
     "KINDS",
     "Whitening",
@@ -76,10 +78,9 @@ def fit(kind: str, image: np.ndarray) -> Whitening:
       image: uint8 [n,h,w,c].
 
     Raises:
-      ValueError: unknown kind.
+      InputError: an unknown kind.
     """
-    if kind not in _FITS:
-        raise ValueError(f"whitening {kind!r} is unknown; known: {', '.join(KINDS)}")
+    one_of("whitening", kind, KINDS)
     return from_arrays(kind, _FITS[kind](np.asarray(image)))
 
 

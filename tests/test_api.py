@@ -120,6 +120,14 @@ def test_rows_of_a_given_test_split_stay_with_the_set() -> None:
         ({"method": "dm", "ipc": 1, "size": 4}, ["ipc=1, size=4"]),
         ({"method": "dm", "ipc": 1, "learning_rat": 1.0}, ["learning_rat"]),
         ({"method": "random", "size": 500}, ["size=500", "48"]),
+        (
+            {"method": "frepo", "ipc": 1, "distill.labels": "learnt"},
+            ("distill.labels='learnt'", "'learned'", "fixed"),
+        ),
+        (
+            {"method": "dm", "ipc": 1, "network.norm": "batsh"},
+            ("distill.network.norm='batsh'", "'batch'"),
+        ),
     ],
 )
 def test_mistakes_name_the_argument(options, parts) -> None:

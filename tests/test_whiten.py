@@ -230,7 +230,7 @@ def test_to_unit_is_exact_at_the_ends_and_the_same_in_jit(x64):
 
 
 def test_bad_input_is_refused(image):
-    with pytest.raises(ValueError, match="'zca' is unknown; known: none, standard"):
+    with pytest.raises(ValueError, match=r"'zca' is unknown.*none, standard"):
         whiten.fit("zca", image)
     with pytest.raises(KeyError, match="mean"):
         whiten.from_arrays("zca_kornia", {})

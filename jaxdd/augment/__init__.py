@@ -14,7 +14,7 @@ from jaxdd.augment.noise import additive_noise
 from jaxdd.augment.policy import chain
 from jaxdd.augment.views import apply_view
 from jaxdd.base import Augment
-from jaxdd.errors import InputError, nearest
+from jaxdd.errors import InputError, check_numbers, one_of
 from jaxdd.records import AugmentSpec
 
 __all__ = [
@@ -114,13 +114,7 @@ def build(
 
 def _check_policy(spec: AugmentSpec) -> None:
     """Refuses unknown policies, and settings of the chain beside one."""
-    if spec.policy not in _POLICIES:
-        known = ("chain", *_POLICIES)
-        hint = nearest(spec.policy, known)
-        raise InputError(
-            f"augment.policy={spec.policy!r} is unknown.{hint} Known: "
-            f"{', '.join(known)}"
-        )
+    one_of("augment.policy", spec.policy, ("chain", *_POLICIES))
     for name in _SWITCHES:
         if getattr(spec, name):
             raise InputError(
@@ -138,12 +132,9 @@ def _check(spec: AugmentSpec, image_shape: tuple[int, int, int]) -> None:
             f"augment.policy among {', '.join(_POLICIES)}"
         )
     height, width, channels = image_shape
-    for name in _SWITCHES:
-        if getattr(spec, name) < 0:
-            raise InputError(f"augment.{name}={getattr(spec, name)}: must be >= 0")
-    for name in _PROBABILITIES:
-        if getattr(spec, name) > 1:
-            raise InputError(f"augment.{name}={getattr(spec, name)}: must be in [0, 1]")
+    check_numbers(
+        spec, not_negative=_SWITCHES, probabilities=_PROBABILITIES, name="augment"
+    )
     if spec.hue > 0.5:
         raise InputError(f"augment.hue={spec.hue}: must be in [0, 0.5]")
     if spec.crop >= min(height, width):

@@ -1,6 +1,6 @@
 """Augmentations of published methods by name."""
 
-from jaxdd.errors import InputError, nearest
+from jaxdd.errors import one_of
 from jaxdd.records import AugmentSpec
 
 __all__ = ["NAMED", "named"]
@@ -43,9 +43,5 @@ def named(name: str) -> AugmentSpec:
     Raises:
       InputError: there is none of that name; the message suggests the nearest.
     """
-    if name not in NAMED:
-        hint = nearest(name, NAMED)
-        raise InputError(
-            f"augment={name!r} is unknown.{hint} Known: {', '.join(NAMED)}"
-        )
+    one_of("augment", name, NAMED)
     return NAMED[name]

@@ -29,7 +29,7 @@ from jaxdd.base import (
     Task,
     Variables,
 )
-from jaxdd.errors import InputError
+from jaxdd.errors import InputError, one_of
 from jaxdd.members import map_members
 from jaxdd.pools import many
 from jaxdd.records import KernelSpec, Need
@@ -153,8 +153,7 @@ def compose(
 
 
 def _check(update: str, meta_batch: int, ema: float) -> None:
-    if update not in ("joint", "per_class"):
-        raise InputError(f"update={update!r}: choose 'joint' or 'per_class'")
+    one_of("update", update, ("joint", "per_class"))
     if meta_batch < 1:
         raise InputError(f"meta_batch={meta_batch}: must be at least 1")
     if not 0 <= ema < 1:

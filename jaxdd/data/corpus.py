@@ -12,7 +12,7 @@ from jaxdd import files, whiten
 from jaxdd.base import Corpus, Dataset
 from jaxdd.data.check import Split, check_pair, check_split, count_classes
 from jaxdd.data.images import convert
-from jaxdd.errors import InputError
+from jaxdd.errors import InputError, check_choices, check_numbers
 from jaxdd.records import DataSpec
 
 __all__ = ["build", "dataset_from_arrays"]
@@ -115,16 +115,9 @@ def dataset_from_arrays(
 
 
 def _check_spec(spec: DataSpec) -> None:
-    least = {"train_limit": 1, "test_limit": 1, "pad": 0, "pool": 1}
-    for field, low in least.items():
-        value = getattr(spec, field)
-        if value is not None and value < low:
-            raise InputError(f"data.{field} is {value}; it must be at least {low}")
-    if spec.whitening not in whiten.KINDS:
-        raise InputError(
-            f"data.whitening {spec.whitening!r} is unknown; known: "
-            f"{', '.join(whiten.KINDS)}"
-        )
+    counts = ("train_limit", "test_limit", "pool")
+    check_numbers(spec, counts=counts, not_negative=("pad",), name="data")
+    check_choices(spec, "data")
 
 
 def _limited(split: Split, spec: DataSpec, field: str, classes: int) -> Split:

@@ -27,7 +27,7 @@ from jaxdd.decoders.initial import (
     first_images,
     soft_labels,
 )
-from jaxdd.errors import InputError, nearest
+from jaxdd.errors import InputError, one_of
 from jaxdd.records import Views
 from jaxdd.training.losses import centred_one_hot
 
@@ -132,11 +132,7 @@ def pixels(
 
 def _check(init: str, taught: bool, judged: bool) -> None:
     """Refuses starts that are unknown, or need rows or experts that are not there."""
-    known = (*STARTS, *EXPERT_STARTS)
-    if init not in known:
-        raise InputError(
-            f"init={init!r} is unknown.{nearest(init, known)} Known: {', '.join(known)}"
-        )
+    one_of("init", init, (*STARTS, *EXPERT_STARTS))
     if init in EXPERT_STARTS and not judged:
         raise InputError(
             f"init={init!r}: asks experts, which this method does not train; choose "

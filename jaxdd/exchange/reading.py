@@ -2,7 +2,7 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from jaxdd import artefact
 from jaxdd.base import Corpus, Distilled, Synthetic
 from jaxdd.data.source import Progress, silent
-from jaxdd.errors import InputError
+from jaxdd.errors import InputError, one_of
 from jaxdd.exchange import own
 from jaxdd.exchange.locate import Place, find, read_raw
 from jaxdd.exchange.raw import Raw
@@ -68,10 +68,9 @@ def read(
         whitening is unknown or contradicts the numbers; labels, channels or sizes do
         not fit each other or the data.
     """
-    if layout is not None and layout not in ORDERS:
-        raise InputError(f"layout={layout!r} is unknown; give nhwc or nchw")
-    if labels not in ("auto", "hard", "soft"):
-        raise InputError(f"labels={labels!r} is unknown; give auto, hard or soft")
+    if layout is not None:
+        one_of("layout", layout, ORDERS)
+    one_of("labels", labels, get_args(Choice))
     found = find(path)
     if found.kind in ("artefact", "own"):
         return _own(found, corpus, whitening, protocol)

@@ -12,7 +12,7 @@ import numpy as np
 
 from jaxdd import whiten
 from jaxdd.base import Corpus
-from jaxdd.errors import InputError
+from jaxdd.errors import InputError, one_of
 from jaxdd.whiten import Whitening
 
 __all__ = ["SPACES", "Placed", "place"]
@@ -80,10 +80,8 @@ def place(
       InputError: an unknown space, one that the numbers contradict, none where they are
         no pixels, or one that needs data which is not given.
     """
-    if given is not None and given not in SPACES:
-        raise InputError(
-            f"whitening={given!r} is unknown; choose one of {', '.join(SPACES)}"
-        )
+    if given is not None:
+        one_of("whitening", given, SPACES)
     pixels = _pixels(image)
     if said == "rfad":
         said = _known(_RFAD, corpus.name if corpus else "", dataset) or ""

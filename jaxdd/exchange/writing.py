@@ -7,7 +7,7 @@ import numpy as np
 
 from jaxdd import files
 from jaxdd.base import Distilled
-from jaxdd.errors import InputError
+from jaxdd.errors import InputError, one_of
 from jaxdd.exchange import own, write_folder, write_parquet, write_tfds
 from jaxdd.exchange.card import readme
 from jaxdd.exchange.pixels import Loss, to_pixels
@@ -53,10 +53,7 @@ def write(
         written, or images that are no pictures.
     """
     path = Path(path)
-    if format not in FORMATS:
-        raise InputError(
-            f"export={format!r} is unknown; choose one of {', '.join(FORMATS)}"
-        )
+    one_of("export", format, FORMATS)
     pixels, loss = to_pixels(distilled)
     if format == "npz":
         return Written(*_write_npz(distilled, path, pixels), loss)

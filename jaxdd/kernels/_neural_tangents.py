@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 
 from jaxdd.base import Array
-from jaxdd.errors import InputError
+from jaxdd.errors import InputError, one_of
 from jaxdd.kernels.architectures import layers
 from jaxdd.kernels.kernel import Kernel
 from jaxdd.records import KernelSpec
@@ -67,8 +67,7 @@ def from_stax(kernel_fn: Callable[..., Any], get: str = "ntk") -> Kernel:
     Raises:
       InputError: an unknown `get`.
     """
-    if get not in ("ntk", "nngp"):
-        raise InputError(f"get is {get!r}; allowed are ntk, nngp")
+    one_of("get", get, ("ntk", "nngp"))
 
     def evaluate(x1: Array, x2: Array, variables: tuple = ()) -> Array:
         del variables

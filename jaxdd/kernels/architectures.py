@@ -3,7 +3,7 @@
 Sources: Nguyen et al., NeurIPS 2021 (ConvNet), Shankar et al., ICML 2020 (Myrtle).
 """
 
-from jaxdd.errors import InputError
+from jaxdd.errors import one_of
 from jaxdd.records import KernelSpec
 
 __all__ = ["Layer", "layers"]
@@ -32,13 +32,12 @@ def layers(spec: KernelSpec) -> tuple[Layer, ...]:
     Raises:
       InputError: a pooling that the architecture does not have.
     """
-    allowed = _POOLINGS[spec.architecture]
-    if spec.pooling not in allowed:
-        raise InputError(
-            f"pooling is {spec.pooling!r}, which {spec.architecture} does not have; "
-            f"allowed are {', '.join(allowed)}. Poolings of your choice: "
-            "architecture='conv', or kernels.from_stax"
-        )
+    one_of(
+        f"kernel.pooling (of {spec.architecture})",
+        spec.pooling,
+        _POOLINGS[spec.architecture],
+        "Poolings of your choice: architecture='conv', or kernels.from_stax",
+    )
     if spec.architecture == "fc":
         return _HIDDEN * spec.depth + _DENSE
     if spec.architecture in _MYRTLE:

@@ -1,15 +1,12 @@
 """Kernels by name: what a `KernelSpec` means."""
 
-import math
 from functools import lru_cache
-from typing import get_args, get_type_hints
 
 import jax
 import jax.numpy as jnp
 
-from jaxdd import errors as names
 from jaxdd.base import Array, Key, Variables
-from jaxdd.errors import InputError
+from jaxdd.errors import check_choices, check_numbers
 from jaxdd.kernels import _neural_tangents, analytic
 from jaxdd.kernels.finite import FINITE, finite_kernel, finite_variables
 from jaxdd.kernels.kernel import Kernel
@@ -18,8 +15,6 @@ from jaxdd.records import KernelSpec
 __all__ = ["linear", "named", "variables"]
 
 ImageShape = tuple[int, int, int]
-
-_CHOICES = ("name", "architecture", "pooling", "activation", "backend")
 
 
 def named(spec: KernelSpec, image_shape: ImageShape) -> Kernel:
@@ -81,19 +76,11 @@ def linear(x1: Array, x2: Array, variables: tuple = ()) -> Array:
 
 def _check(spec: KernelSpec) -> None:
     """The values that do not depend on the images."""
-    hints = get_type_hints(KernelSpec)
-    for field in _CHOICES:
-        value, allowed = getattr(spec, field), get_args(hints[field])
-        if value not in allowed:
-            raise InputError(
-                f"kernel {field} is {value!r}; allowed are {', '.join(allowed)}."
-                f"{names.nearest(value, allowed)}"
-            )
-    for field in ("depth", "members"):
-        value = getattr(spec, field)
-        if value < 1:
-            raise InputError(f"kernel {field} is {value}; it must be at least 1")
-    if not 0 < spec.weight_std < math.inf:
-        raise InputError(f"weight_std is {spec.weight_std}; it must be above 0")
-    if not 0 <= spec.bias_std < math.inf:
-        raise InputError(f"bias_std is {spec.bias_std}; it must be 0 or above")
+    check_choices(spec, "kernel")
+    check_numbers(
+        spec,
+        counts=("depth", "members"),
+        positive=("weight_std",),
+        not_negative=("bias_std",),
+        name="kernel",
+    )

@@ -9,9 +9,8 @@ from typing import Literal, get_args
 import jax
 import jax.numpy as jnp
 
-from jaxdd import errors as names
 from jaxdd.base import Array, Network, PyTree, Variables
-from jaxdd.errors import InputError
+from jaxdd.errors import InputError, one_of
 from jaxdd.kernels.blocked import blocked
 from jaxdd.kernels.kernel import Kernel
 from jaxdd.kernels.precision import dot
@@ -55,12 +54,7 @@ def empirical_ntk(
     Raises:
       InputError: an unknown method, or an output that the network does not have.
     """
-    known = get_args(Method)
-    if method not in known:
-        raise InputError(
-            f"method is {method!r}; allowed are {', '.join(known)}."
-            f"{names.nearest(method, known)}"
-        )
+    one_of("method", method, get_args(Method))
     if output is not None and not 0 <= output < network.output_dim:
         raise InputError(
             f"output is {output}; {network.name} has outputs 0 to"

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxdd.base import Array
-from jaxdd.errors import InputError
+from jaxdd.errors import InputError, one_of
 from jaxdd.kernels.precision import dot, promote, residual
 
 __all__ = [
@@ -65,9 +65,7 @@ class Ridge:
                 f"ridge is {self.value}; it must be a finite number above 0, such as "
                 "1e-6 (relative to the trace of the kernel) or larger"
             )
-        if self.scale not in get_args(Scale):
-            allowed = ", ".join(get_args(Scale))
-            raise InputError(f"ridge scale is {self.scale!r}; allowed are {allowed}")
+        one_of("ridge.scale", self.scale, get_args(Scale))
 
     def strength(self, trace: Array, rows: int) -> Array:
         """lam [] for a kernel of this trace and number of rows."""

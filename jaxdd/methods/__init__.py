@@ -12,7 +12,7 @@ from functools import lru_cache
 from types import MappingProxyType, ModuleType
 
 from jaxdd.base import Method
-from jaxdd.errors import InputError, nearest
+from jaxdd.errors import one_of
 
 __all__ = ["about", "families", "family_of", "get", "names"]
 
@@ -45,12 +45,8 @@ def family_of(name: str) -> str:
     Raises:
       InputError: there is no such method; the message suggests the nearest name.
     """
-    for family, members in families().items():
-        if name in members:
-            return family
-    known = names()
-    hint = nearest(name, known)
-    raise InputError(f"method={name!r} is unknown.{hint} Known: {', '.join(known)}")
+    one_of("method", name, names())
+    return next(family for family, room in families().items() if name in room)
 
 
 def get(name: str) -> Method:

@@ -4,15 +4,14 @@ Only this package imports flax. Other users of a network see two pure functions.
 """
 
 import dataclasses
-import typing
 from functools import lru_cache
 
 import jax.numpy as jnp
 
 from jaxdd.base import Network
-from jaxdd.errors import InputError
+from jaxdd.errors import InputError, check_choices, one_of
 from jaxdd.networks import conv
-from jaxdd.networks.catalogue import NAMED, check_name, named, network_name
+from jaxdd.networks.catalogue import NAMED, named, network_name
 from jaxdd.networks.centred import centred
 from jaxdd.networks.families import FAMILIES
 from jaxdd.networks.functional import count_parameters, from_linen, from_nnx
@@ -32,10 +31,6 @@ __all__ = [
 
 NAMES = tuple(FAMILIES)
 _DTYPES = ("float32", "bfloat16")
-_CHOICES = (
-    *("norm", "pooling", "activation", "initialiser", "conv", "stem"),
-    *("norm_place", "running_variance"),
-)
 
 
 def build(
@@ -90,11 +85,8 @@ def _build(
 
 def _check(spec: NetworkSpec, image_shape: tuple[int, ...], dtype: str) -> None:
     """Names of the architecture and of its options."""
-    check_name("network.name", spec.name, NAMES)
-    check_name("dtype", dtype, _DTYPES)
-    hints = typing.get_type_hints(NetworkSpec)
-    for field in _CHOICES:
-        choices = typing.get_args(hints[field])
-        check_name(f"network.{field}", getattr(spec, field), choices)
+    one_of("network.name", spec.name, NAMES)
+    one_of("dtype", dtype, _DTYPES)
+    check_choices(spec, "network")
     if len(image_shape) != 3 or min(image_shape) < 1:
         raise InputError(f"image_shape: {image_shape}; it is (height, width, channels)")

@@ -6,15 +6,14 @@ the tables know a network; weights are drawn by PyTorch's defaults throughout.
 """
 
 import dataclasses
-from collections.abc import Sequence
 from typing import Any
 
-from jaxdd.errors import InputError, nearest
+from jaxdd.errors import one_of
 from jaxdd.networks.convnet import first_padding
 from jaxdd.networks.families import FAMILIES
 from jaxdd.records import NetworkSpec
 
-__all__ = ["NAMED", "check_name", "named", "network_name"]
+__all__ = ["NAMED", "named", "network_name"]
 
 _SMALLEST_MAP = 2  # halvings fewer than would leave one pixel: maps end at 4x4
 
@@ -80,25 +79,13 @@ def named(name: str, image_shape: tuple[int, int, int]) -> NetworkSpec:
     Raises:
       InputError: an unknown name, or images that the network cannot take.
     """
-    check_name("networks", name, tuple(NAMED))
+    one_of("networks", name, NAMED)
     spec = NAMED[name]
     if spec.name == "convnet" and spec.depth is None:
         spec = dataclasses.replace(spec, depth=_depth(image_shape))
     common = {"outputs": 1, "initialiser": spec.initialiser, "dtype": None}
     FAMILIES[spec.name](dataclasses.replace(spec, conv="stock"), image_shape, common)
     return spec
-
-
-def check_name(argument: str, value: str, choices: Sequence[str]) -> None:
-    """Raises with the allowed values and the nearest one.
-
-    Raises:
-      InputError: `value` is not among the choices.
-    """
-    if value in choices:
-        return
-    hint = nearest(value, choices)
-    raise InputError(f"{argument}: {value!r} is not one of {', '.join(choices)}.{hint}")
 
 
 def _depth(image_shape: tuple[int, int, int]) -> int:

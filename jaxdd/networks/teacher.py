@@ -11,7 +11,7 @@ from functools import lru_cache
 import jax.numpy as jnp
 
 from jaxdd.base import Array, Key, Network, Output, Variables
-from jaxdd.errors import InputError
+from jaxdd.errors import InputError, one_of
 from jaxdd.networks import build
 from jaxdd.networks.projector import mlp, part, predicting, projecting
 from jaxdd.records import Teacher
@@ -41,13 +41,14 @@ def represent(
     Raises:
       InputError: an unknown choice of representation, or no outputs.
     """
+    one_of("teacher.represent", teacher.represent, ("features", "output"))
     if teacher.represent == "features":
         body = build(teacher.network, image_shape, 0, dtype=dtype)
         return _readable(teacher, body, "features", body.feature_dim)
-    if teacher.represent != "output" or teacher.outputs < 1:
+    if teacher.outputs < 1:
         raise InputError(
-            f"teacher.represent={teacher.represent!r}, outputs={teacher.outputs}: "
-            "choose 'features', or 'output' with at least one output"
+            f"teacher.outputs={teacher.outputs} with represent='output': give at least"
+            " one output, or represent='features'"
         )
     body = build(teacher.network, image_shape, teacher.outputs, dtype=dtype)
     return _readable(teacher, body, "logits", body.output_dim)

@@ -6,7 +6,7 @@ a time together with the value, so that memory does not grow with the classes.
 
 from collections.abc import Callable
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +24,7 @@ from jaxdd.base import (
     Synthetic,
     Variables,
 )
-from jaxdd.errors import InputError
+from jaxdd.errors import InputError, one_of
 from jaxdd.training import losses
 from jaxdd.training.batches import Weighted
 from jaxdd.training.portions import portion_rows, value_and_gradient
@@ -136,8 +136,7 @@ def distance(kind: Distance) -> Callable[[PyTree, PyTree], Array]:
       InputError: an unknown kind.
     """
     known = {"ours": _rows_apart, "mse": _squares_apart, "cos": _directions_apart}
-    if kind not in known:
-        raise InputError(f"distance={kind!r}: choose one of {', '.join(known)}")
+    one_of("distance", kind, known)
     return known[kind]
 
 
@@ -278,7 +277,6 @@ _over_classes.defvjp(_over_classes_fwd, _over_classes_bwd)
 
 
 def _check(derivative: str, chunk_classes: int) -> None:
-    if derivative not in ("reverse", "forward"):
-        raise InputError(f"derivative={derivative!r}: choose 'reverse' or 'forward'")
+    one_of("derivative", derivative, get_args(Derivative))
     if chunk_classes < 0:
         raise InputError(f"chunk_classes={chunk_classes}: must be 0 (all) or positive")

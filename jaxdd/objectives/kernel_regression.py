@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from jaxdd.base import Array, Assets, Batch, Key, Metrics, Network, Objective, Synthetic
-from jaxdd.errors import InputError
+from jaxdd.errors import one_of
 from jaxdd.kernels import Kernel
 from jaxdd.kernels.feature import chunked
 from jaxdd.kernels.precision import dot
@@ -66,8 +66,7 @@ def kernel_regression(
     Raises:
       InputError: an unknown loss.
     """
-    if loss not in ("mse", "platt"):
-        raise InputError(f"distill.loss={loss!r}: choose 'mse' or 'platt'")
+    one_of("distill.loss", loss, ("mse", "platt"))
 
     def objective(
         synthetic: Synthetic, batch: Batch, variables: Any, assets: Assets, key: Key

@@ -25,7 +25,7 @@ from jaxdd.base import (
     Synthetic,
     Variables,
 )
-from jaxdd.errors import InputError
+from jaxdd.errors import InputError, one_of
 from jaxdd.objectives.portioned import (
     Taken,
     count_portions,
@@ -262,10 +262,7 @@ def _check_window(inner: Inner, window: Window | None) -> None:
         raise InputError(f"distill.inner_steps={inner.steps}: must be at least 1")
     if window is None:
         return
-    if window.policy not in ("random", "end", "fixed"):
-        raise InputError(
-            f"distill.policy={window.policy!r}: choose one of random, end, fixed"
-        )
+    one_of("distill.policy", window.policy, ("random", "end", "fixed"))
     if window.total < inner.steps:
         raise InputError(
             f"distill.total={window.total}: the training must be at least as long as"

@@ -19,7 +19,7 @@ from jaxdd.base import (
     Synthetic,
     Variables,
 )
-from jaxdd.errors import InputError
+from jaxdd.errors import InputError, one_of
 from jaxdd.rng import permuted
 from jaxdd.training import fit_step, supervised
 
@@ -199,8 +199,7 @@ def _check(
         raise InputError(f"the pool's batch is {batch}; it must be at least 1")
     if ages is not None and (len(ages) != size or min(ages) < 0):
         raise InputError(f"ages={ages}: give {size} ages, each at least 0")
-    if reset not in ("paper", "as_released"):
-        raise InputError(f"pool_reset={reset!r}: choose 'paper' or 'as_released'")
+    one_of("pool_reset", reset, ("paper", "as_released"))
 
 
 def _check_visit(visit: tuple[int, int], renew: str) -> None:
@@ -208,5 +207,4 @@ def _check_visit(visit: tuple[int, int], renew: str) -> None:
         raise InputError(
             f"visit={visit}: the least and the most inner steps, each at least 1"
         )
-    if renew not in ("next", "now"):
-        raise InputError(f"renew={renew!r}: choose 'next' or 'now'")
+    one_of("renew", renew, ("next", "now"))

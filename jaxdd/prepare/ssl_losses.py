@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxdd.base import Array, Key, Metrics, Network, PyTree, Variables
-from jaxdd.errors import InputError
+from jaxdd.errors import InputError, one_of
 from jaxdd.records import Teacher
 from jaxdd.training import Average, Loss, losses
 
@@ -118,11 +118,7 @@ def _follow(start: float, steps: int) -> Average:
 
 def _check(teacher: Teacher) -> None:
     """Refuses values without meaning, naming the field."""
-    names = (*_VALUES, "byol")
-    if teacher.objective not in names:
-        raise InputError(
-            f"teacher.objective={teacher.objective!r}: choose one of {', '.join(names)}"
-        )
+    one_of("teacher.objective", teacher.objective, (*_VALUES, "byol"))
     if not teacher.temperature > 0:
         raise InputError(f"teacher.temperature={teacher.temperature}: must be > 0")
     if not 0 <= teacher.target_decay <= 1:

@@ -12,7 +12,7 @@ from types import ModuleType
 from typing import Any
 
 from jaxdd import methods
-from jaxdd.errors import InputError, nearest
+from jaxdd.errors import one_of
 from jaxdd.records import Preset
 
 __all__ = ["default", "get", "pick", "smoke"]
@@ -71,10 +71,5 @@ def pick(method: str, name: str) -> Preset:
         nearest name.
     """
     known = get(method)
-    if name not in known:
-        hint = nearest(name, known)
-        raise InputError(
-            f"preset={name!r} is unknown for method {method!r}.{hint} "
-            f"Known: {', '.join(sorted(known))}"
-        )
+    one_of(f"preset (of method {method!r})", name, sorted(known))
     return known[name]

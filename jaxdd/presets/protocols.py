@@ -8,7 +8,7 @@ import dataclasses
 
 from jaxdd import networks
 from jaxdd.augment import NAMED as AUGMENTATIONS
-from jaxdd.errors import InputError, nearest
+from jaxdd.errors import one_of
 from jaxdd.records import (
     AugmentSpec,
     KernelSpec,
@@ -219,11 +219,7 @@ def known(name: str) -> Protocol:
     Raises:
       InputError: an unknown name; the message offers the nearest.
     """
-    if name not in PROTOCOLS:
-        hint = nearest(name, PROTOCOLS)
-        raise InputError(
-            f"protocol={name!r} is unknown.{hint} Known: {', '.join(PROTOCOLS)}"
-        )
+    one_of("protocol", name, PROTOCOLS)
     return PROTOCOLS[name]
 
 

@@ -41,7 +41,7 @@ from jaxdd.devices.mesh import (
     set_around,
     shard_batch,
 )
-from jaxdd.errors import InputError
+from jaxdd.errors import InputError, check_choices
 from jaxdd.loop.ahead import Outside
 from jaxdd.prepare import ExpertStore, check_epochs, open_store
 from jaxdd.records import ExpertsNeed, Meta, TeacherNeed
@@ -79,9 +79,11 @@ def make_plan(config: RunConfig, dataset: Dataset) -> Plan:
     """Binds the method to the data.
 
     Raises:
-      InputError: the size asked for does not fit the data, or the method refuses.
+      InputError: a setting has none of the values that its type lists, the size asked
+        for does not fit the data, or the method refuses.
     """
     method = methods.get(config.method)
+    check_choices(config)
     task = _task(config, method, dataset.train)
     distiller = method.build(task, config.distill)
     _check_segments(distiller)

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxdd.base import Array, PyTree
-from jaxdd.errors import InputError
+from jaxdd.errors import InputError, check_choices, check_numbers
 from jaxdd.records import OptimiserSpec
 
 __all__ = [
@@ -301,25 +301,10 @@ def _core(
 
 def _check(spec: OptimiserSpec, num_steps: int) -> None:
     """Refuses values without meaning, naming the field."""
-    names = {
-        "name": ("sgd", "adam", "adamw", "lars", "lamb", "adabelief"),
-        "schedule": ("constant", "linear", "cosine", "step"),
-    }
-    for field, allowed in names.items():
-        if getattr(spec, field) not in allowed:
-            raise InputError(
-                f"optimiser.{field}={getattr(spec, field)!r}: choose one of "
-                + ", ".join(allowed)
-            )
-    for field in _NOT_NEGATIVE:
-        value = getattr(spec, field)
-        if not (math.isfinite(value) and value >= 0):
-            raise InputError(f"optimiser.{field}={value}: must be finite and >= 0")
-    for field in ("b1", "b2"):
-        if not 0 <= getattr(spec, field) < 1:
-            raise InputError(
-                f"optimiser.{field}={getattr(spec, field)}: must be in [0, 1)"
-            )
+    check_choices(spec, "optimiser")
+    check_numbers(
+        spec, not_negative=_NOT_NEGATIVE, shares=("b1", "b2"), name="optimiser"
+    )
     if any(not (math.isfinite(rate) and rate >= 0) for rate in spec.rates):
         raise InputError(f"optimiser.rates={spec.rates}: each must be finite and >= 0")
     if spec.name in ("adam", "adabelief") and spec.weight_decay:

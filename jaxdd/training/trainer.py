@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import optax
 
 from jaxdd.base import Array, Drive, Key, Metrics, Network, PyTree, Variables
-from jaxdd.errors import InputError
+from jaxdd.errors import InputError, one_of
 from jaxdd.records import Recipe
 from jaxdd.training import losses, optimisers
 from jaxdd.training.batches import Source, Weighted
@@ -164,8 +164,7 @@ def supervised(kind: str, temperature: float = 1.0) -> Loss:
     table = {"cross_entropy": losses.cross_entropy, "mse": losses.mean_squared_error}
     table["half_squared_error"] = losses.half_squared_error
     table |= {n: partial(f, temperature=temperature) for n, f in softened.items()}
-    if kind not in table:
-        raise InputError(f"recipe.loss={kind!r}: choose one of {', '.join(table)}")
+    one_of("recipe.loss", kind, table)
     if not temperature > 0:
         raise InputError(f"recipe.temperature={temperature}: must be positive")
     return _supervised(table[kind])

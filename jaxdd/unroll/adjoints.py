@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from jaxdd.errors import InputError, nearest
+from jaxdd.errors import InputError, one_of
 from jaxdd.records import AdjointSpec
 
 __all__ = ["Adjoint", "Backprop", "Forward", "Implicit", "Separable", "named"]
@@ -38,8 +38,8 @@ class Backprop:
     """plain: by `InnerProblem.step`, whatever it is."""
 
     def __post_init__(self) -> None:
-        _one_of("remat", self.remat, ("none", "step", "nested"))
-        _one_of("step", self.step, ("plain", "fused", "mixed"))
+        one_of("remat", self.remat, ("none", "step", "nested"))
+        one_of("step", self.step, ("plain", "fused", "mixed"))
         if self.inner is not None and self.inner < 1:
             raise InputError(f"inner={self.inner} must be at least 1, or None")
         if self.inner is not None and self.remat != "nested":
@@ -77,7 +77,7 @@ class Implicit:
     """Added to the diagonal of H."""
 
     def __post_init__(self) -> None:
-        _one_of("solver", self.solver, ("cg", "neumann"))
+        one_of("solver", self.solver, ("cg", "neumann"))
         if self.terms < 1:
             raise InputError(f"terms={self.terms} must be at least 1")
         if self.damping < 0:
@@ -119,14 +119,5 @@ def named(spec: AdjointSpec) -> Adjoint:
         "implicit_neumann": lambda: Implicit("neumann", spec.terms, spec.damping),
         "forward": Forward,
     }
-    _one_of("adjoint.name", spec.name, tuple(makers))
+    one_of("adjoint.name", spec.name, tuple(makers))
     return makers[spec.name]()
-
-
-def _one_of(name: str, value: object, allowed: tuple[str, ...]) -> None:
-    if value not in allowed:
-        known = ", ".join(allowed)
-        raise InputError(
-            f"{name}={value!r} is not known.{nearest(value, allowed)} It is one of "
-            f"{known}"
-        )

@@ -220,13 +220,16 @@ def test_test_labels_without_training_labels_are_refused():
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"train_limit": 0}, "data.train_limit is 0; it must be at least 1"),
+        ({"train_limit": 0}, "data.train_limit=0: must be at least 1"),
         ({"train_limit": 3}, "data.train_limit is 3, but there are 4 classes"),
-        ({"test_limit": -1}, "data.test_limit is -1"),
-        ({"pad": -1}, "data.pad is -1; it must be at least 0"),
-        ({"pool": 0}, "data.pool is 0; it must be at least 1"),
+        ({"test_limit": -1}, "data.test_limit=-1"),
+        ({"pad": -1}, "data.pad=-1: must be at least 0"),
+        ({"pool": 0}, "data.pool=0: must be at least 1"),
         ({"pool": 3}, "data.pool is 3, which does not divide the padded image of 8x8"),
-        ({"whitening": "zca"}, "data.whitening 'zca' is unknown; known: none"),
+        ({"whitening": "zca"}, "='zca' is unknown. Did you mean 'zca_kip'? Choose one of"),
+            {"whitening": "zca"},
+            "data.whitening='zca' is unknown. Choose one of none, s",
+        ),
     ],
 )
 def test_bad_settings_are_refused(settings, message):

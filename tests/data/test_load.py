@@ -99,7 +99,9 @@ def _write(path, arrays):
 def test_an_unknown_name_gets_a_suggestion(name, near):
     with pytest.raises(InputError, match=f"Did you mean '{near}'"):
         load(DataSpec(name))
-    with pytest.raises(InputError, match=r"unknown\. Known: digits, mnist, .*npz"):
+    with pytest.raises(
+        InputError, match=r"unknown\. Choose one of digits, mnist, .*npz"
+    ):
         load(DataSpec("zzzzz"))
 
 

@@ -105,7 +105,7 @@ def test_wrong_arrays_of_a_set_are_refused(tmp_path, change, message):
 
 def test_wrong_arguments_are_refused(tmp_path):
     path = saved(tmp_path, image=PIXELS, label=LABEL)
-    with pytest.raises(InputError, match=r"layout='chw' is unknown; give nhwc or nchw"):
+    with pytest.raises(InputError, match=r"layout='chw' is unknown.*one of nhwc, nchw"):
         exchange.read(path, layout="chw")
     with pytest.raises(InputError, match=r"labels='sharp' is unknown"):
         exchange.read(path, labels="sharp")  # type: ignore[arg-type]

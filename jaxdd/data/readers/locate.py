@@ -11,7 +11,7 @@ from jaxdd.data.catalogue import SOURCES
 from jaxdd.data.readers import folders, npz, parquet
 from jaxdd.data.readers.archive import holds_images, holds_parquet, is_archive
 from jaxdd.data.source import Form, Progress, Source
-from jaxdd.errors import InputError, nearest
+from jaxdd.errors import InputError, one_of
 from jaxdd.records import DataSpec
 
 __all__ = ["Found", "known_names", "locate"]
@@ -21,6 +21,7 @@ _NPZ = Form("*.npz", npz.read, splits=True)
 _FOLDER = Form("*", folders.read, resized=True)
 _PARQUET = Form("*.parquet", parquet.read, resized=True)
 _TFDS = "tfds:"
+_OWN_IMAGES = "For images of your own give --data.dir FOLDER alone"
 
 
 class Found(NamedTuple):
@@ -55,7 +56,7 @@ def locate(spec: DataSpec, cache: Path | None, progress: Progress) -> Found:
     path = None if given is None else Path(given).expanduser()
     if spec.name.startswith(_TFDS):
         return _prepared(spec.name.removeprefix(_TFDS), path)
-    _check_name(spec.name)
+    one_of("data.name", spec.name, known_names(), _OWN_IMAGES)
     if path is not None and path.suffix == ".npz" and _own_file(spec.name, path):
         return Found(path.stem, _NPZ, _existing(path, "an .npz file"))
     if spec.name == "digits":
@@ -73,17 +74,6 @@ def locate(spec: DataSpec, cache: Path | None, progress: Progress) -> Found:
             + (", or leave data.dir out to download it" if source.remotes else "")
         )
     return found or _download(spec.name, source, cache, progress)
-
-
-def _check_name(name: str) -> None:
-    known = known_names()
-    if name in known:
-        return
-    hint = nearest(name, known, cutoff=0.4)
-    raise InputError(
-        f"data.name {name!r} is unknown.{hint} Known: {', '.join(known)}. For images of"
-        " your own give --data.dir FOLDER alone"
-    )
 
 
 def _own_file(name: str, path: Path) -> bool:

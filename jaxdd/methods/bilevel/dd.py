@@ -176,10 +176,6 @@ def _pool(config: DdConfig, network: Network) -> tuple[Pool, tuple[ExpertsNeed, 
 
 def _check(task: Task, config: DdConfig) -> None:
     check_numbers(config, counts=("batches", "epochs", "batch"), positive=("rate",))
-    if config.start not in ("random", "fixed", "trained"):
-        raise InputError(
-            f"distill.start={config.start!r}: choose one of random, fixed, trained"
-        )
     classes = range(task.num_classes)
     if config.attack and (
         len(config.attack) != 2 or any(c not in classes for c in config.attack)

@@ -42,7 +42,7 @@ from jaxdd.augment import inner_augment
 from jaxdd.base import Decoder, Distiller, Method, Parts, Task, Uniform
 from jaxdd.composition import compose
 from jaxdd.decoders import flip, learned_probabilities, noisy_pixels
-from jaxdd.errors import InputError, check_numbers
+from jaxdd.errors import check_numbers
 from jaxdd.objectives.outer import Inner, Window, trained_loss
 from jaxdd.objectives.rows import drawn_rows
 from jaxdd.pools import fresh
@@ -189,13 +189,6 @@ def _check(config: RatBpttConfig) -> None:
         not_negative=("weight_decay",),
         shares=("momentum", "clip_decay"),
     )
-    choices = {"inner_optimiser": ("adam", "sgd"), "labels": ("hard", "learned")}
-    for name, allowed in choices.items():
-        if getattr(config, name) not in allowed:
-            raise InputError(
-                f"distill.{name}={getattr(config, name)!r}: choose one of "
-                + ", ".join(allowed)
-            )
 
 
 METHOD = Method(

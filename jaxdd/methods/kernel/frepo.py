@@ -44,7 +44,7 @@ from jaxdd import networks
 from jaxdd.base import Distiller, Method, Network, Parts, Pool, Task, Uniform
 from jaxdd.composition import compose
 from jaxdd.decoders import pixels
-from jaxdd.errors import InputError, check_numbers
+from jaxdd.errors import check_numbers
 from jaxdd.kernels import Ridge
 from jaxdd.objectives.labelled import krr_labels
 from jaxdd.pools import fresh, online
@@ -159,10 +159,6 @@ def _check(config: FrepoConfig) -> None:
         positive=("ridge",),
         not_negative=("margin", "max_age", "refine", "chunk_synthetic", "chunk_real"),
     )
-    if config.labels not in ("learned", "fixed"):
-        raise InputError(
-            f"distill.labels={config.labels!r}: choose 'learned' or 'fixed'"
-        )
 
 
 METHOD = Method(

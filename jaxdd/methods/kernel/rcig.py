@@ -224,11 +224,6 @@ def _check(config: RcigConfig) -> None:
         ),
         shares=("ema",),
     )
-    choices = {"solver": ("adam", "cg"), "last_layer": ("exact", "as_released")}
-    for name, allowed in choices.items():
-        value = getattr(config, name)
-        if value not in allowed:
-            raise InputError(f"distill.{name}={value!r}: choose {' or '.join(allowed)}")
 
 
 METHOD = Method(

@@ -25,7 +25,6 @@ from typing import Literal
 
 from jaxdd.base import Distiller, Method, Parts, Task
 from jaxdd.composition import from_selector
-from jaxdd.errors import InputError, nearest
 from jaxdd.records import KernelSpec
 from jaxdd.select import gp_var as choose
 
@@ -45,16 +44,7 @@ class GpVarConfig:
 
 def gp_var(task: Task, config: GpVarConfig = GpVarConfig()) -> Distiller:
     """A set of m real images of largest variance or trace reduction."""
-    return from_selector(choose[_known(config.rule)], task, config.kernel)
-
-
-def _known(rule: str) -> str:
-    if rule not in choose:
-        raise InputError(
-            f"rule={rule!r} is unknown.{nearest(rule, choose)} Known:"
-            f" {', '.join(choose)}"
-        )
-    return rule
+    return from_selector(choose[config.rule], task, config.kernel)
 
 
 METHOD = Method(

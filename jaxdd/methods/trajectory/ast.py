@@ -91,10 +91,6 @@ def ast(task: Task, config: AstConfig = AstConfig()) -> Distiller:
       InputError: a value is out of range, the experts end before the last target, or
         the separable adjoint with momentum.
     """
-    if config.middle not in ("off", "agg", "adaptive"):
-        raise InputError(
-            f"distill.middle={config.middle!r}: choose 'off', 'agg' or 'adaptive'"
-        )
     if config.adjoint == AdjointSpec("separable") and config.momentum:
         raise InputError(
             f"distill.momentum={config.momentum} with adjoint 'separable': it is "

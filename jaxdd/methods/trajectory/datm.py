@@ -80,10 +80,6 @@ def datm(task: Task, config: DatmConfig = DatmConfig()) -> Distiller:
     Raises:
       InputError: a value is out of range, or the experts end before the last target.
     """
-    if config.labels not in ("average", "first", "hard"):
-        raise InputError(
-            f"distill.labels={config.labels!r}: choose 'average', 'first' or 'hard'"
-        )
     if config.ramp_steps < 0:
         raise InputError(
             f"distill.ramp_steps={config.ramp_steps}: must be 0 (no ramp) or positive"

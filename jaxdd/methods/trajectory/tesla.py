@@ -87,10 +87,6 @@ def tesla(task: Task, config: TeslaConfig = TeslaConfig()) -> Distiller:
     Raises:
       InputError: a value is out of range, or the experts end before the last target.
     """
-    if config.labels not in ("class", "expert"):
-        raise InputError(
-            f"distill.labels={config.labels!r}: choose 'class' or 'expert'"
-        )
     if config.labels == "class":
         return matching(task, config)
     if config.ema:

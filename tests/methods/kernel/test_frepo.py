@@ -62,7 +62,6 @@ def test_frepo_replaces_a_network_after_one_step_more_than_its_age() -> None:
         {"margin": -1.0},
         {"max_age": -1},
         {"refine": -1},
-        {"labels": "soft"},
     ],
 )
 def test_frepo_settings_out_of_range_are_named(bad: dict) -> None:

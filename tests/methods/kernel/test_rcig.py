@@ -64,8 +64,6 @@ def test_rcig_refuses_a_convolution_without_forward_mode() -> None:
     "bad",
     [
         {"ridge": 0.0},
-        {"solver": "sgd"},
-        {"last_layer": "none"},
         {"linear_steps": 0},
         {"linear_rate": -1.0},
         {"temperature_rate": 0.0},

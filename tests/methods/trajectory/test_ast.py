@@ -54,7 +54,6 @@ def test_targets_in_between_come_with_the_feed():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"middle": "half"}, "distill.middle='half'"),
         ({"momentum": 1.0}, "distill.momentum=1.0"),
         ({"perturb": -1.0}, "distill.perturb=-1.0"),
         ({"middle": "agg", "inner_steps": 1}, "distill.inner_steps=1"),

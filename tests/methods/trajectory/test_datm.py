@@ -109,7 +109,6 @@ def test_students_learn_from_the_logits_at_the_learned_rate():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"labels": "soft"}, "distill.labels='soft'"),
         ({"ramp_steps": -1}, "distill.ramp_steps=-1"),
         ({"ramp_from": 5}, "distill.ramp_from=5"),
         ({"threshold": 0.0}, "distill.threshold=0.0"),

@@ -50,7 +50,6 @@ def test_its_gradient_is_the_separable_one_by_default():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"labels": "soft"}, "distill.labels='soft'"),
         ({"labels": "expert", "ema": 0.9}, "distill.ema=0.9"),
     ],
 )
