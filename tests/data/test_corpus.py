@@ -226,10 +226,7 @@ def test_test_labels_without_training_labels_are_refused():
         ({"pad": -1}, "data.pad=-1: must be at least 0"),
         ({"pool": 0}, "data.pool=0: must be at least 1"),
         ({"pool": 3}, "data.pool is 3, which does not divide the padded image of 8x8"),
-        ({"whitening": "zca"}, "='zca' is unknown. Did you mean 'zca_kip'? Choose one of"),
-            {"whitening": "zca"},
-            "data.whitening='zca' is unknown. Choose one of none, s",
-        ),
+        ({"whitening": "zca"}, "data.whitening='zca' is unknown. Did you mean"),
     ],
 )
 def test_bad_settings_are_refused(settings, message):
