@@ -121,10 +121,10 @@ class Ours:
         )
         config = FrepoConfig(
             network=spec,
-            inner=OptimiserSpec("adam", INNER_RATE),
-            outer=OptimiserSpec("lamb", RATE, schedule="cosine", final=0.1),
+            network_optimiser=OptimiserSpec("adam", INNER_RATE),
+            optimiser=OptimiserSpec("lamb", RATE, schedule="cosine", final=0.1),
             batch=case.batch,
-            flip=case.flip,
+            mirror=case.flip,
         )
         shape = arrays["x_s"].shape[1:]
         method = frepo(Task(shape, CLASSES, CLASSES, 1, STEPS, 50_000), config)

@@ -288,7 +288,7 @@ def objective_memory(
 
 def pool_memory(network: Network, rows: int) -> float:
     """Of the update of one network of the pool, batch norm over the whole set."""
-    optimiser = optimisers.build(KrrSslConfig().inner, 1000)
+    optimiser = optimisers.build(KrrSslConfig().network_optimiser, 1000)
     pool = online(network, size=10, max_age=1000, optimiser=optimiser, loss="mse")
     key: Any = jax.random.key(SEED)
     nothing: Any = None  # neither needs a batch, nor a set to start from

@@ -2,7 +2,7 @@
 
 python experiments/run.py --method krr_ssl
 python experiments/run.py --method dm --preset mnist --seeds 5
-python experiments/run.py --method krr_ssl --distill.outer.learning-rate 3e-4
+python experiments/run.py --method krr_ssl --distill.optimiser.learning-rate 3e-4
 python experiments/run.py --list
 python experiments/run.py --verify runs/<name>
 """

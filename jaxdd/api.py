@@ -58,7 +58,7 @@ def distill(
       preset: a named set of settings of the method.
       seed: decides everything random.
       **overrides: settings by name: `steps=200`, `batch=64`, and dotted ones as
-        `**{"outer.learning_rate": 3e-4}`.
+        `**{"optimiser.learning_rate": 3e-4}`.
 
     Returns:
       The set, with all that its use and re-measurement need.

@@ -12,7 +12,7 @@ from jaxdd.base import Array, Corpus, ExpertsAsset, Key
 from jaxdd.errors import InputError
 from jaxdd.select import (
     class_means_of_shares,
-    k_centre_rows,
+    k_center_rows,
     kmeans_rows,
     random_rows,
 )
@@ -20,8 +20,8 @@ from jaxdd.select.random import class_called
 
 __all__ = ["EXPERT_STARTS", "STARTS", "Judge", "Start", "first_images", "soft_labels"]
 
-Start = Literal["real", "noise", "class_mean", "kmeans", "k_centre"]
-STARTS = ("real", "noise", "class_mean", "kmeans", "k_centre")
+Start = Literal["real", "noise", "class_mean", "kmeans", "k_center"]
+STARTS = ("real", "noise", "class_mean", "kmeans", "k_center")
 EXPERT_STARTS = ("representative", "correct")
 
 Judge = Callable[[Array, Array], Array]
@@ -43,7 +43,7 @@ def first_images(
     Args:
       start: `real` takes random images; `kmeans` those nearest to the centres of
         clusters of pixels, `representative` of the first expert's logits (AST);
-        `k_centre` images far from each other; `correct` random images that the first
+        `k_center` images far from each other; `correct` random images that the first
         expert classifies correctly, then the next ones (DATM); `class_mean` the mean
         of each class, or with several images a class of random equal shares of it;
         `noise` standard normal pixels.
@@ -80,8 +80,8 @@ def _rows(
 ) -> Array:
     if start == "kmeans":
         return kmeans_rows(key, corpus, size, ipc)
-    if start == "k_centre":
-        return k_centre_rows(corpus, size, ipc)
+    if start == "k_center":
+        return k_center_rows(corpus, size, ipc)
     if start not in EXPERT_STARTS:
         return random_rows(key, corpus, size, ipc)
     assert experts is not None

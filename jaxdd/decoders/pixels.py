@@ -141,7 +141,7 @@ def _check(init: str, taught: bool, judged: bool) -> None:
     if init == "class_mean" and taught:
         raise InputError(
             "init='class_mean': the means are of classes, and the targets of this set "
-            "are a teacher's outputs; choose 'real', 'kmeans' or 'k_centre'"
+            "are a teacher's outputs; choose 'real', 'kmeans' or 'k_center'"
         )
 
 

@@ -123,9 +123,9 @@ def loops(
         return matchings, epochs
     if ipc not in _LOOPS:
         raise InputError(
-            f"distill.matchings={matchings}, distill.epochs={epochs}: published for "
-            f"{', '.join(map(str, _LOOPS))} images per class, and there are {ipc}; "
-            "give both, such as --distill.matchings 10 --distill.epochs 10"
+            f"distill.matchings={matchings}, distill.network_epochs={epochs}: "
+            f"published for {', '.join(map(str, _LOOPS))} images per class, and there "
+            f"are {ipc}; give both, such as --distill.matchings 10 --distill.network_epochs 10"
         )
     table = _LOOPS[ipc]
     return (
@@ -158,8 +158,8 @@ def _source(augment: Augment | None, batch: int, group: int) -> Source:
 def _check(matchings: int, epochs: int, learning_rate: float, batch: int) -> None:
     if matchings < 1 or epochs < 0:
         raise InputError(
-            f"distill.matchings={matchings}, distill.epochs={epochs}: a network needs "
-            "at least one matching and no fewer than 0 epochs between two"
+            f"distill.matchings={matchings}, distill.network_epochs={epochs}: a "
+            "network needs at least one matching and no fewer than 0 epochs between two"
         )
     if not learning_rate >= 0 or batch < 1:
         raise InputError(

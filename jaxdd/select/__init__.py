@@ -1,6 +1,6 @@
 """Choices of real images: rows of a corpus in, rows or images out."""
 
-from jaxdd.select.centres import k_centre_rows
+from jaxdd.select.centres import k_center_rows
 from jaxdd.select.clusters import (
     class_means,
     class_means_of_shares,
@@ -24,7 +24,7 @@ __all__ = [
     "groups_of",
     "herding",
     "k_center",
-    "k_centre_rows",
+    "k_center_rows",
     "kmeans_centroids",
     "kmeans_rows",
     "leverage",

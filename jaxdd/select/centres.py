@@ -8,10 +8,10 @@ from jaxdd.select.clusters import flat_images, groups_of
 from jaxdd.select.greedy import k_center
 from jaxdd.select.selection import Space
 
-__all__ = ["k_centre_rows"]
+__all__ = ["k_center_rows"]
 
 
-def k_centre_rows(corpus: Corpus, size: int, ipc: int | None) -> Array:
+def k_center_rows(corpus: Corpus, size: int, ipc: int | None) -> Array:
     """Real rows [m] chosen one by one, each the farthest from those before it.
 
     The first is the row nearest to the mean. Class by class with `ipc` rows each where

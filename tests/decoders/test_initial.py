@@ -39,7 +39,7 @@ def nearest_rows(corpus, image) -> np.ndarray:
 
 
 @pytest.mark.parametrize(
-    "start", ["real", "kmeans", "k_centre", "representative", "correct"]
+    "start", ["real", "kmeans", "k_center", "representative", "correct"]
 )
 def test_starts_are_distinct_real_images_of_their_class(start, key):
     corpus = toy_corpus()
@@ -73,12 +73,12 @@ def test_representatives_are_clusters_of_logits_not_of_pixels(key):
     assert set(np.asarray(image[:, 0, 0, 0] > 0)) == {True, False}
 
 
-def test_k_centre_takes_the_farthest_image_next(key):
+def test_k_center_takes_the_farthest_image_next(key):
     corpus = toy_corpus(classes=1, per_class=4)
     value = np.array([10, 12, 14, 200], np.uint8)
     flat = np.broadcast_to(value[:, None, None, None], (4, 8, 8, 1))
     corpus = dataclasses.replace(corpus, image=jnp.asarray(flat))
-    _, rows = first_images("k_centre", key, corpus, 3, 3)
+    _, rows = first_images("k_center", key, corpus, 3, 3)
     np.testing.assert_array_equal(rows, [2, 3, 0])
 
 

@@ -179,7 +179,7 @@ def test_published_loops():
     ("change", "message"),
     [
         ({"matchings": 0}, "distill.matchings=0"),
-        ({"epochs": -1}, "distill.epochs=-1"),
+        ({"epochs": -1}, "distill.network_epochs=-1"),
         ({"learning_rate": float("nan")}, "distill.network_rate=nan"),
         ({"batch": 0}, "distill.network_batch=0"),
     ],

@@ -39,10 +39,11 @@ def test_presets_are_typed_defaults() -> None:
 @pytest.mark.parametrize("spelling", ["learning-rate", "learning_rate"])
 def test_dotted_options_are_typed(spelling: str) -> None:
     config = parse(
-        f"--method krr_ssl --distill.outer.{spelling} 3e-4 --distill.network.width 4 8"
-        " --run.steps 7 --run.precision bfloat16 --data.view-budget 12 --seeds 5"
+        f"--method krr_ssl --distill.optimiser.{spelling} 3e-4"
+        " --distill.network.width 4 8 --run.steps 7 --run.precision bfloat16"
+        " --data.view-budget 12 --seeds 5"
     )
-    assert config.distill.outer.learning_rate == 3e-4
+    assert config.distill.optimiser.learning_rate == 3e-4
     assert config.distill.network.width == (4, 8)
     assert config.run.steps == 7
     assert config.run.precision == "bfloat16"
@@ -92,8 +93,8 @@ def test_smoke_is_tiny_and_can_be_changed() -> None:
         ("--method krr_ssl --preset mnits", ["mnits", "mnist"]),
         ("--method krr_ssl --data.name mnsit", ["mnsit", "mnist"]),
         (
-            "--method krr_ssl --distill.oter.learning-rate 1",
-            ["oter", "--distill.outer"],
+            "--method krr_ssl --distill.optimser.learning-rate 1",
+            ["optimser", "--distill.optimiser"],
         ),
         ("--method krr_ssl --sead 1", ["--sead", "--seed"]),
         ("--metod krr_ssl", ["--metod", "--method"]),
@@ -191,7 +192,7 @@ def test_help_answers_quickly() -> None:
 
 def test_help_of_a_method_shows_its_settings_quickly() -> None:
     text, seconds = run_help("--method", "krr_ssl")
-    assert "--distill.outer.learning-rate" in text
+    assert "--distill.optimiser.learning-rate" in text
     assert "Presets: digits" in text
     assert seconds < 2.0
 

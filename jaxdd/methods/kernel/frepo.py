@@ -72,11 +72,11 @@ class FrepoConfig:
     are untrained."""
     max_age: int = 100
     """A network whose age exceeds this is replaced; 0 = a fresh one at each step."""
-    inner: OptimiserSpec = OptimiserSpec("adam", 3e-4)
+    network_optimiser: OptimiserSpec = OptimiserSpec("adam", 3e-4)
     """Optimiser of the pool's networks."""
-    inner_batch: int = 1000
+    network_batch: int = 1000
     """Rows of the set in one of their steps, all where there are fewer."""
-    outer: OptimiserSpec = OptimiserSpec("lamb", 3e-4, schedule="cosine", final=0.1)
+    optimiser: OptimiserSpec = OptimiserSpec("lamb", 3e-4, schedule="cosine", final=0.1)
     """Optimiser of images and labels."""
     ridge: float = 1e-6
     """Times the mean eigenvalue of the synthetic kernel, differentiated."""
@@ -84,7 +84,7 @@ class FrepoConfig:
     """Refinement steps of the solve."""
     batch: int = 1024
     """Real images a step."""
-    flip: bool = True
+    mirror: bool = True
     """Solve with every synthetic image's mirror image beside it. Off for digits, and
     where twice the images outnumber the features."""
     margin: float = 1.0
@@ -125,14 +125,14 @@ def frepo(task: Task, config: FrepoConfig = FrepoConfig()) -> Distiller:
             body,
             Ridge(config.ridge, "mean_trace"),
             task.num_classes,
-            mirror=config.flip,
+            mirror=config.mirror,
             margin=config.margin,
             refine=config.refine,
             chunk_synthetic=config.chunk_synthetic or None,
             chunk_real=config.chunk_real or None,
         ),
         pool=_pool(body, config),
-        outer=optimisers.build(config.outer, task.num_steps),
+        outer=optimisers.build(config.optimiser, task.num_steps),
         feed=Uniform(config.batch),
     )
 
@@ -145,17 +145,17 @@ def _pool(body: Network, config: FrepoConfig) -> Pool:
         size=config.pool,
         # The pool replaces at an age, FRePo beyond it.
         max_age=config.max_age + 1,
-        optimiser=optimisers.build(config.inner, config.max_age + 1),
+        optimiser=optimisers.build(config.network_optimiser, config.max_age + 1),
         loss="half_squared_error",
         ages=tuple(config.max_age // config.pool * j for j in range(config.pool)),
-        batch=config.inner_batch,
+        batch=config.network_batch,
     )
 
 
 def _check(config: FrepoConfig) -> None:
     check_numbers(
         config,
-        counts=("pool", "batch", "inner_batch"),
+        counts=("pool", "batch", "network_batch"),
         positive=("ridge",),
         not_negative=("margin", "max_age", "refine", "chunk_synthetic", "chunk_real"),
     )

@@ -41,10 +41,10 @@ _SMALL = small(
     FrepoConfig(
         network=SMALL_NET,
         pool=4,
-        inner=OptimiserSpec("adam", 9e-4),
-        outer=OptimiserSpec("lamb", 3e-3, schedule="cosine", final=0.1),
+        network_optimiser=OptimiserSpec("adam", 9e-4),
+        optimiser=OptimiserSpec("lamb", 3e-3, schedule="cosine", final=0.1),
         batch=256,
-        flip=False,
+        mirror=False,
     )
 )
 _MNIST = dataclasses.replace(
@@ -56,9 +56,9 @@ _MNIST28 = dataclasses.replace(
     _SMALL,
     distill=FrepoConfig(
         network=dataclasses.replace(FrepoConfig().network, width=(32, 64, 128)),
-        outer=OptimiserSpec("lamb", 3e-3, schedule="cosine", final=0.1),
+        optimiser=OptimiserSpec("lamb", 3e-3, schedule="cosine", final=0.1),
         batch=256,
-        flip=False,
+        mirror=False,
     ),
     data=DataSpec("mnist"),
     steps=5000,
@@ -92,7 +92,7 @@ def _row(data: str, ipc: int, accuracy: float, **settings: Any) -> Preset:
     zca = not grey and shape[0] < _UNWHITENED
     student = protocols.named("frepo", shape, size=ipc * classes, mirrors=not grey)
     network = dataclasses.replace(FrepoConfig().network, width=student.network.width)
-    given: dict[str, Any] = {"network": network, "flip": not grey} | settings
+    given: dict[str, Any] = {"network": network, "mirror": not grey} | settings
     return Preset(
         distill=FrepoConfig(**given),
         data=dataclasses.replace(spec, whitening="zca_frepo" if zca else "standard"),
@@ -119,12 +119,12 @@ PRESETS: dict[str, Preset] = {
     "cifar10_paper": _row("cifar10", 10, 0.655),
     "cifar10_ipc50_paper": _row("cifar10", 50, 0.717),
     "cifar100_ipc1_paper": _row("cifar100", 1, 0.287),
-    "cifar100_paper": _row("cifar100", 10, 0.425, flip=False),
-    "cifar100_ipc50_paper": _row("cifar100", 50, 0.443, flip=False),
+    "cifar100_paper": _row("cifar100", 10, 0.425, mirror=False),
+    "cifar100_ipc50_paper": _row("cifar100", 50, 0.443, mirror=False),
     "tiny_ipc1_paper": _row("tiny", 1, 0.154),
-    "tiny_paper": _row("tiny", 10, 0.254, flip=False),
-    "imagenet_ipc1_paper": _row("imagenet", 1, 0.075, flip=False),
-    "imagenet_ipc2_paper": _row("imagenet", 2, 0.097, flip=False),
+    "tiny_paper": _row("tiny", 10, 0.254, mirror=False),
+    "imagenet_ipc1_paper": _row("imagenet", 1, 0.075, mirror=False),
+    "imagenet_ipc2_paper": _row("imagenet", 2, 0.097, mirror=False),
     "cub_ipc1_paper": _row("cub", 1, 0.124),
     "cub_paper": _row("cub", 10, 0.168),
     "imagenette_ipc1_paper": _row("imagenette", 1, 0.481),
@@ -143,7 +143,7 @@ SMOKE = smoke(
         norm_place="before",
         running_variance="biased",
     ),
-    inner=OptimiserSpec("adam", 1e-3),
-    outer=OptimiserSpec("lamb", 1e-2, schedule="cosine", final=0.1),
+    network_optimiser=OptimiserSpec("adam", 1e-3),
+    optimiser=OptimiserSpec("lamb", 1e-2, schedule="cosine", final=0.1),
     ridge=1e-3,
 )

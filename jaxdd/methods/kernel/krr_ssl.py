@@ -71,9 +71,11 @@ class KrrSslConfig:
     max_age: int = 1000
     """Inner steps after which a network is replaced."""
     pool_reset: Literal["paper", "as_released"] = "paper"
-    inner: OptimiserSpec = OptimiserSpec("sgd", 0.1, 0.9, 1e-3)
+    network_optimiser: OptimiserSpec = OptimiserSpec("sgd", 0.1, 0.9, 1e-3)
     """Optimiser of the pool's networks, full batch."""
-    outer: OptimiserSpec = OptimiserSpec("adamw", 1e-4, schedule="linear", final=1e-3)
+    optimiser: OptimiserSpec = OptimiserSpec(
+        "adamw", 1e-4, schedule="linear", final=1e-3
+    )
     """Optimiser of images and targets."""
     ridge: float = 1e-6
     """Times the trace of the synthetic kernel, not divided by m, not differentiated."""
@@ -129,11 +131,11 @@ def krr_ssl(task: Task, config: KrrSslConfig = KrrSslConfig()) -> Distiller:
             body,
             size=config.pool,
             max_age=config.max_age,
-            optimiser=optimisers.build(config.inner, config.max_age),
+            optimiser=optimisers.build(config.network_optimiser, config.max_age),
             loss="mse",
             reset=config.pool_reset,
         ),
-        outer=optimisers.build(config.outer, task.num_steps),
+        outer=optimisers.build(config.optimiser, task.num_steps),
         feed=Uniform(config.batch, target="teacher", views=config.views),
         needs=(TeacherNeed(config.teacher, config.views),),
     )

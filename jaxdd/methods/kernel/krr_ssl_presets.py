@@ -38,13 +38,13 @@ from jaxdd.records import (
 __all__ = ["PRESETS", "SMOKE"]
 
 _SMALL = NetworkSpec(width=(16, 32), norm="batch")
-_SMALL_INNER = OptimiserSpec("sgd", 0.05, 0.9, 1e-3)
+_SMALL_POOL = OptimiserSpec("sgd", 0.05, 0.9, 1e-3)
 _SMALL_CONFIG = KrrSslConfig(
     network=_SMALL,
     pool=4,
     max_age=40,
-    inner=_SMALL_INNER,
-    outer=OptimiserSpec("adamw", 1e-2, schedule="linear", final=1e-3),
+    network_optimiser=_SMALL_POOL,
+    optimiser=OptimiserSpec("adamw", 1e-2, schedule="linear", final=1e-3),
     batch=256,
     views=Views(),
     teacher=_teachers.DIGITS,
@@ -55,7 +55,7 @@ def _small_protocol(name: str) -> Protocol:
     return Protocol(
         name=name,
         network=_SMALL,
-        train=Recipe(steps=1000, optimiser=_SMALL_INNER, loss="mse"),
+        train=Recipe(steps=1000, optimiser=_SMALL_POOL, loss="mse"),
         probe=Recipe(
             steps=300,
             batch=256,
@@ -72,7 +72,7 @@ def _small_protocol(name: str) -> Protocol:
 _DIGITS = Preset(
     distill=dataclasses.replace(
         _SMALL_CONFIG,
-        outer=OptimiserSpec("adamw", 3e-2, schedule="linear", final=1e-3),
+        optimiser=OptimiserSpec("adamw", 3e-2, schedule="linear", final=1e-3),
     ),
     data=DataSpec("digits"),
     size=50,
@@ -115,7 +115,7 @@ _CIFAR10_CPU = Preset(
     distill=dataclasses.replace(
         _SMALL_CONFIG,
         network=_CPU_NET,
-        outer=OptimiserSpec("adamw", 3e-2, schedule="linear", final=1e-3),
+        optimiser=OptimiserSpec("adamw", 3e-2, schedule="linear", final=1e-3),
         max_age=100,
         views=Views(flip=True),
         teacher=_teachers.CIFAR_CPU,
@@ -126,7 +126,7 @@ _CIFAR10_CPU = Preset(
     evaluate=Protocol(
         name="cifar10_ssl",
         network=_CPU_NET,
-        train=Recipe(steps=500, optimiser=_SMALL_INNER, loss="mse"),
+        train=Recipe(steps=500, optimiser=_SMALL_POOL, loss="mse"),
         probe=Recipe(
             steps=300,
             batch=256,
@@ -272,7 +272,7 @@ PRESETS: dict[str, Preset] = {
         _CIFAR100,
         distill=KrrSslConfig(
             network=_TINY_NET,
-            outer=OptimiserSpec("adamw", 1e-5, schedule="linear", final=1e-3),
+            optimiser=OptimiserSpec("adamw", 1e-5, schedule="linear", final=1e-3),
             chunk_synthetic=250,
             chunk_real=256,
             teacher=_teachers.CIFAR,
@@ -292,8 +292,8 @@ _TINY = NetworkSpec(width=(4, 8), norm="batch")
 SMOKE = smoke(
     KrrSslConfig,
     network=_TINY,
-    inner=OptimiserSpec("sgd", 0.05, 0.9, 1e-3),
-    outer=OptimiserSpec("adamw", 1e-2, schedule="linear", final=1e-3),
+    network_optimiser=OptimiserSpec("sgd", 0.05, 0.9, 1e-3),
+    optimiser=OptimiserSpec("adamw", 1e-2, schedule="linear", final=1e-3),
     views=Views(crop=0, flip=True),
     teacher=Teacher(
         network=_TINY,

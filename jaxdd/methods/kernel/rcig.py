@@ -12,9 +12,10 @@ Objective:
   L(X_s, Y_s, t) = CE(exp(t) P, classes) - mean_i min(largest - second largest entry of
                    Y_s[i], 1/(2k))
 with J the Jacobian of the logits by the weights and F the features, both at the drawn
-weights, of m images and with `flip` of their mirror images as well. The gradient by the
-set is d L/d set - d/d set <v, d/d dw of the inner loss>, v = H^-1 d L/d dw; its second
-term is shrunk to the norm of the first. Both dw and v come from 20 steps of Adam.
+weights, of m images and with `mirror` of their mirror images as well. The gradient by
+the set is d L/d set - d/d set <v, d/d dw of the inner loss>, v = H^-1 d L/d dw; its
+second term is shrunk to the norm of the first. Both dw and v come from 20 steps of
+Adam.
 
 Reference: N. Loo, R. Hasani, M. Lechner, D. Rus, "Dataset Distillation with Convexified
 Implicit Gradients", ICML 2023, arXiv 2302.06755. Authors' code: yolky/RCIG (no licence
@@ -88,9 +89,9 @@ class RcigConfig:
     """A network that has trained for so many steps is replaced."""
     visit: tuple[int, int] = (1, 15)
     """Least and most steps by which a drawn network trains, after the outer step."""
-    inner: OptimiserSpec = OptimiserSpec("adam", 5e-5)
+    network_optimiser: OptimiserSpec = OptimiserSpec("adam", 5e-5)
     """Optimiser of the pool's networks, full batch."""
-    outer: OptimiserSpec = OptimiserSpec("adabelief", 3e-3)
+    optimiser: OptimiserSpec = OptimiserSpec("adabelief", 3e-3)
     """Optimiser of images and labels."""
     temperature_rate: float = 0.03
     """Of AdaBelief for the logarithm of the predictions' scale."""
@@ -114,7 +115,7 @@ class RcigConfig:
     """Shrink the implicit term of each leaf to the norm of the direct one."""
     batch: int = 1024
     """Real images a step."""
-    flip: bool = True
+    mirror: bool = True
     """Learn with every image's mirror image beside it. Off for digits."""
     margin: float = 1.0
     """Weight of the labels' margin."""
@@ -148,7 +149,7 @@ def rcig(task: Task, config: RcigConfig = RcigConfig()) -> Distiller:
         solver=Solver(config.solver, config.linear_steps, config.system_steps),
         last_layer=config.last_layer,
         clip=config.clip,
-        mirror=config.flip,
+        mirror=config.mirror,
         margin=config.margin,
         refine=config.refine,
         chunk_synthetic=config.chunk_synthetic or None,
@@ -166,8 +167,8 @@ def rcig(task: Task, config: RcigConfig = RcigConfig()) -> Distiller:
         pool=_pool(body, config),
         outer=optimisers.by_part(
             {
-                "image": optimisers.build(config.outer, steps),
-                "target": optimisers.build(config.outer, steps),
+                "image": optimisers.build(config.optimiser, steps),
+                "target": optimisers.build(config.optimiser, steps),
                 "hyper": optimisers.build(temperature, steps),
             }
         ),
@@ -199,7 +200,9 @@ def _pool(body: Network, config: RcigConfig) -> Pool:
         body,
         size=config.pool,
         max_age=config.max_age,
-        optimiser=optax.chain(half, optimisers.build(config.inner, config.max_age)),
+        optimiser=optax.chain(
+            half, optimisers.build(config.network_optimiser, config.max_age)
+        ),
         ages=(0,) * config.pool,
         visit=config.visit,
         renew="now",
@@ -210,7 +213,7 @@ def _pool(body: Network, config: RcigConfig) -> Pool:
     ) -> PyTree:
         return pool.update(key, state, index, with_mirrors(synthetic), batch)
 
-    return pool._replace(update=update) if config.flip else pool
+    return pool._replace(update=update) if config.mirror else pool
 
 
 def _check(config: RcigConfig) -> None:

@@ -37,9 +37,9 @@ _SMALL = dataclasses.replace(
             width=(16, 32), norm="none", initialiser="flax", activation="softplus"
         ),
         pool=10,
-        inner=OptimiserSpec("adam", 9e-4),
+        network_optimiser=OptimiserSpec("adam", 9e-4),
         batch=256,
-        flip=False,
+        mirror=False,
         ema=0.9,
     ),
     source="a small version of the authors' settings, for two CPU cores",
@@ -65,7 +65,7 @@ def _row(data: str, ipc: int, **settings: Any) -> Preset:
         initialiser="flax",
         activation=smooth,
     )
-    given: dict[str, Any] = {"network": network, "flip": shape[2] == 3}
+    given: dict[str, Any] = {"network": network, "mirror": shape[2] == 3}
     if ipc * classes > _CHUNK or depth > 3:
         given |= {"chunk_synthetic": _CHUNK, "chunk_real": 256}
     return Preset(
@@ -101,13 +101,13 @@ PRESETS: dict[str, Preset] = {
         for data in ("mnist", "fashion", "cifar10", "cifar100")
         for ipc in (1, 10, 50)
     },
-    "cifar100_ipc50_code": _row("cifar100", 50, flip=False),
+    "cifar100_ipc50_code": _row("cifar100", 50, mirror=False),
     "tiny_ipc1_code": _row("tiny", 1),
-    "tiny_code": _row("tiny", 10, flip=False),
+    "tiny_code": _row("tiny", 10, mirror=False),
     "cub_ipc1_code": _row("cub", 1),
     "cub_code": _row("cub", 10),
-    "imagenet_ipc1_code": _row("imagenet", 1, flip=False),
-    "imagenet_ipc2_code": _row("imagenet", 2, flip=False),
+    "imagenet_ipc1_code": _row("imagenet", 1, mirror=False),
+    "imagenet_ipc2_code": _row("imagenet", 2, mirror=False),
     **{
         f"{data}_code" if ipc == 10 else f"{data}_ipc{ipc}_code": _row(
             data, ipc, ridge=5e-2
@@ -121,7 +121,7 @@ PRESETS: dict[str, Preset] = {
 SMOKE = smoke(
     RcigConfig,
     visit=(1, 2),
-    inner=OptimiserSpec("adam", 1e-3),
+    network_optimiser=OptimiserSpec("adam", 1e-3),
     solver="cg",
     linear_steps=40,
     system_steps=40,

@@ -62,7 +62,7 @@ class DcConfig:
     matchings: int | None = None
     """Steps that a network serves (the authors' outer loop); None: their number for
     1, 10, 20, 30, 40 or 50 images per class."""
-    epochs: int | None = None
+    network_epochs: int | None = None
     """Passes of the network over the set between them (their inner loop)."""
     network_rate: float = 0.01
     """Learning rate of these passes, plain SGD."""
@@ -97,7 +97,7 @@ def dc(task: Task, config: DcConfig = DcConfig()) -> Distiller:
         config.network, task.image_shape, task.num_classes, dtype=task.dtype
     )
     decoder = pixels(task, init=config.init)
-    matchings, epochs = loops(task.ipc or 0, config.matchings, config.epochs)
+    matchings, epochs = loops(task.ipc or 0, config.matchings, config.network_epochs)
     return compose(
         decoder=flip(decoder) if config.flip else decoder,
         objective=class_gradients(

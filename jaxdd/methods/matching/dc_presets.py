@@ -75,4 +75,4 @@ PRESETS: dict[str, Preset] = {
     **table(_NUMBERS, _paper),
 }
 
-SMOKE = smoke(DcConfig, matchings=2, epochs=1)
+SMOKE = smoke(DcConfig, matchings=2, network_epochs=1)

@@ -66,7 +66,7 @@ class DsaConfig:
     matchings: int | None = None
     """Steps that a network serves (the authors' outer loop); None: their number for
     1, 10, 20, 30, 40 or 50 images per class."""
-    epochs: int | None = None
+    network_epochs: int | None = None
     """Passes of the network over the set between them (their inner loop)."""
     network_rate: float = 0.01
     """Learning rate of these passes, plain SGD."""
@@ -104,7 +104,7 @@ def dsa(task: Task, config: DsaConfig = DsaConfig()) -> Distiller:
     siamese = None
     if not augment.is_identity(config.augment):
         siamese = augment.build(config.augment, task.image_shape)
-    matchings, epochs = loops(task.ipc or 0, config.matchings, config.epochs)
+    matchings, epochs = loops(task.ipc or 0, config.matchings, config.network_epochs)
     return compose(
         decoder=flip(decoder) if config.flip else decoder,
         objective=class_gradients(

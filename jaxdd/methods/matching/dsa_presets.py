@@ -108,5 +108,5 @@ SMOKE = smoke(
     optimiser=OptimiserSpec("sgd", 0.003, 0.5),
     augment=AugmentSpec(policy="dsa", strategy="color"),
     matchings=1,
-    epochs=0,
+    network_epochs=0,
 )

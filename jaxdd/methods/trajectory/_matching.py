@@ -60,7 +60,7 @@ class TrajectoryConfig:
     """Of the set in the student's steps, drawn for each step and image. The papers' is
     policy="dsa"."""
     init: Literal[
-        "real", "noise", "class_mean", "kmeans", "k_centre", "representative", "correct"
+        "real", "noise", "class_mean", "kmeans", "k_center", "representative", "correct"
     ] = "real"
     """Where images start: random real ones, normal noise, class means, those nearest to
     cluster centres of pixels (kmeans) or of an expert's logits (representative),

@@ -60,7 +60,7 @@ class AstConfig(TrajectoryConfig):
     last: int = 30
     """The epoch before which a student starts (T+)."""
     init: Literal[
-        "real", "noise", "class_mean", "kmeans", "k_centre", "representative", "correct"
+        "real", "noise", "class_mean", "kmeans", "k_center", "representative", "correct"
     ] = "representative"
     """Where images start; representative: real ones nearest to the centres of clusters
     of an expert's logits."""

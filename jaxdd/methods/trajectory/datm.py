@@ -51,7 +51,7 @@ class DatmConfig(TrajectoryConfig):
     optimiser: OptimiserSpec = OptimiserSpec("sgd", 100.0, 0.5)
     """Of the images."""
     init: Literal[
-        "real", "noise", "class_mean", "kmeans", "k_centre", "representative", "correct"
+        "real", "noise", "class_mean", "kmeans", "k_center", "representative", "correct"
     ] = "correct"
     """Where images start; correct: real ones that the experts classify correctly."""
     labels: Literal["average", "first", "hard"] = "average"

@@ -58,7 +58,7 @@ def test_frepo_replaces_a_network_after_one_step_more_than_its_age() -> None:
         {"ridge": -1e-6},
         {"pool": 0},
         {"batch": 0},
-        {"inner_batch": 0},
+        {"network_batch": 0},
         {"margin": -1.0},
         {"max_age": -1},
         {"refine": -1},

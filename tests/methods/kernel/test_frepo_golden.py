@@ -29,7 +29,7 @@ CONFIG = FrepoConfig(
         running_variance="biased",
     ),
     pool=1,
-    outer=OptimiserSpec("lamb", 1e-2, schedule="cosine", final=0.1),
+    optimiser=OptimiserSpec("lamb", 1e-2, schedule="cosine", final=0.1),
     batch=7,
 )
 # The learning rate falls over ten steps, of which two are made.
@@ -67,7 +67,7 @@ def variables_of(arrays, prefix) -> Variables:
 
 def start_state(golden) -> State:
     variables = jax.tree.map(jnp.asarray, variables_of(golden, "start"))
-    inner = optimisers.build(CONFIG.inner, 101)
+    inner = optimisers.build(CONFIG.network_optimiser, 101)
     alone = lambda tree: jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], tree)
     age, goal = jnp.zeros(1, jnp.int32), jnp.zeros(1, jnp.int32)
     opt = inner.init(variables.params)
@@ -79,7 +79,7 @@ def start_state(golden) -> State:
         step=jnp.zeros((), jnp.int32),
         key=jax.random.key(0),
         params=params,
-        opt=optimisers.build(CONFIG.outer, TASK.num_steps).init(params),
+        opt=optimisers.build(CONFIG.optimiser, TASK.num_steps).init(params),
         pool=OnlinePool(alone(variables), alone(opt), age, goal),
     )
 

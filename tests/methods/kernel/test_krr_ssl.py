@@ -99,7 +99,7 @@ def test_learning_rate_ends_at_a_thousandth() -> None:
     """Linear decay from lr to 1e-3 lr over all steps."""
     from jaxdd.training import optimisers
 
-    outer = dataclasses.replace(KrrSslConfig().outer, learning_rate=1.0)
+    outer = dataclasses.replace(KrrSslConfig().optimiser, learning_rate=1.0)
     transform = optimisers.build(outer, 100)
     state = transform.init(jnp.zeros(()))
     sizes = []

@@ -32,7 +32,7 @@ def golden():
 CONFIG = KrrSslConfig(
     network=BODY,
     pool=1,
-    outer=OptimiserSpec("adamw", 1e-2, schedule="linear", final=1e-3),
+    optimiser=OptimiserSpec("adamw", 1e-2, schedule="linear", final=1e-3),
     batch=5,
     views=Views(),
     teacher=Teacher(network=BODY, represent="output", outputs=OUTPUTS),
@@ -67,14 +67,14 @@ def start_state(arrays):
     params = {"image": arrays["start/x_s"], "target": arrays["start/y_s"]}
     variables = variables_of(arrays, "start")
     params, variables = jax.tree.map(jnp.asarray, (params, variables))
-    inner = optimisers.build(CONFIG.inner, CONFIG.max_age)
+    inner = optimisers.build(CONFIG.network_optimiser, CONFIG.max_age)
     member = (variables, inner.init(variables.params))
     none = jnp.zeros(1, jnp.int32)
     return State(
         step=jnp.int32(0),
         key=jax.random.key(0),
         params=params,
-        opt=optimisers.build(CONFIG.outer, TASK.num_steps).init(params),
+        opt=optimisers.build(CONFIG.optimiser, TASK.num_steps).init(params),
         pool=OnlinePool(*jax.tree.map(lambda leaf: leaf[None], member), none, none),
     )
 

@@ -82,7 +82,7 @@ def _found(golden):
         "hyper": {"log_temperature": jnp.zeros(())},
     }
     net = jax.tree.map(jnp.asarray, params_of(golden, "start/net"))
-    adam = optimisers.build(CONFIG.inner, CONFIG.max_age)
+    adam = optimisers.build(CONFIG.network_optimiser, CONFIG.max_age)
     inner = optax.chain(optax.scale(0.5), adam)
     alone = lambda tree: jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], tree)
     pool = OnlinePool(
@@ -128,7 +128,7 @@ def _found(golden):
 
 def first_opt(params):
     """The optimiser's first state, which no rate enters."""
-    build = lambda: optimisers.build(CONFIG.outer, TASK.num_steps)
+    build = lambda: optimisers.build(CONFIG.optimiser, TASK.num_steps)
     return optimisers.by_part({name: build() for name in params}).init(params)
 
 

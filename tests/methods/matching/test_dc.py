@@ -22,7 +22,7 @@ TINY = DcConfig(
     OptimiserSpec("sgd", 0.1, 0.5),
     batch=6,
     matchings=2,
-    epochs=1,
+    network_epochs=1,
     init="real",
 )
 COLOUR = AugmentSpec(policy="dsa", strategy="color")
@@ -106,7 +106,7 @@ def test_mirror_images_in_distribution_matching(update, key):
         ({"batch": 0}, "distill.batch"),
         ({"distance": "l2"}, "distance"),
         ({"matchings": 0}, "distill.matchings"),
-        ({"epochs": None}, "there are 2; give both"),
+        ({"network_epochs": None}, "there are 2; give both"),
         ({"network_rate": -0.1}, "distill.network_rate"),
         ({"network_batch": 0}, "distill.network_batch"),
         ({"chunk_classes": -1}, "chunk_classes"),
