@@ -26,7 +26,9 @@ from jaxdd.data import corpus
 from jaxdd.data.feeds import sample
 from jaxdd.loop.chunk import compiled_chunk
 from jaxdd.methods.matching.dm import DmConfig, dm
-from jaxdd.records import NetworkSpec
+from jaxdd.records import (
+    ConvNet,
+)
 
 REFERENCE = Path(__file__).resolve().parent / "reference" / "matching" / "dm_torch.py"
 CLASSES, PER_CLASS, SHAPE = 10, 512, (32, 32, 3)
@@ -92,7 +94,7 @@ class Program:
 
     def __init__(self, real: Corpus, width: int, options: argparse.Namespace) -> None:
         config = DmConfig(
-            network=NetworkSpec(width=(width,) * 3),
+            network=ConvNet(width=(width,) * 3),
             batch=options.batch,
             chunk_real=options.chunk_real,
             chunk_synthetic=options.chunk_synthetic,

@@ -37,10 +37,10 @@ from jaxdd.prepare.expert_course import Course, course_of
 from jaxdd.prepare.expert_training import begin_recording, recording_step
 from jaxdd.records import (
     AugmentSpec,
+    ConvNet,
     DataSpec,
     Experts,
     LoopConfig,
-    NetworkSpec,
     OptimiserSpec,
     Recipe,
 )
@@ -127,7 +127,7 @@ def measure(width: int, options: argparse.Namespace) -> dict[str, Any]:
 def experts(width: int) -> Experts:
     """Those of MTT's buffer.py."""
     return Experts(
-        network=NetworkSpec(width=(width,) * 3),
+        network=ConvNet(width=(width,) * 3),
         recipe=Recipe(
             batch=BATCH,
             optimiser=OptimiserSpec("sgd", 0.01, 0.0),

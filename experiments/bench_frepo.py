@@ -32,7 +32,11 @@ from jaxdd.base import Batch, Task
 from jaxdd.data import corpus
 from jaxdd.loop.chunk import compiled_chunk
 from jaxdd.methods.kernel.frepo import FrepoConfig, frepo
-from jaxdd.records import NetworkSpec, OptimiserSpec
+from jaxdd.records import (
+    BatchNorm,
+    ConvNet,
+    OptimiserSpec,
+)
 
 CLASSES, STEPS, RATE, INNER_RATE, SEED = 10, 1000, 3e-3, 9e-4, 0
 
@@ -111,13 +115,12 @@ class Ours:
     """Our steps in the chunk that the runner compiles."""
 
     def __init__(self, case: Case, arrays: dict[str, np.ndarray]) -> None:
-        spec = NetworkSpec(
+        spec = ConvNet(
             width=tuple(case.width * 2**block for block in range(case.depth)),
             norm="batch" if case.norm == "batch" else "none",
             initialiser="flax",
-            batch_momentum=0.1,
             norm_place="before",
-            running_variance="biased",
+            batch_norm=BatchNorm(0.1, "biased"),
         )
         config = FrepoConfig(
             network=spec,

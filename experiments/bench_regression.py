@@ -21,7 +21,10 @@ from benchmark import append, origin
 from jaxdd import networks, whiten
 from jaxdd.data.load import load
 from jaxdd.kernels import Ridge, conjugate, features, fit, fit_iterative, predict
-from jaxdd.records import DataSpec, NetworkSpec
+from jaxdd.records import (
+    ConvNet,
+    DataSpec,
+)
 
 SHAPE, WIDTH = (32, 32, 3), (32, 64, 128)
 RIDGES, LANDMARKS = (1e-6, 1e-3, 5e-3), (0, 100, 300)
@@ -48,7 +51,7 @@ def images(count: int, cache: Path | None) -> tuple[jax.Array, jax.Array]:
 
 def body(dtype: str = "float32") -> networks.Network:
     """The ConvNet without its last layer."""
-    spec = NetworkSpec(width=WIDTH, norm="none")
+    spec = ConvNet(width=WIDTH, norm="none")
     return networks.build(spec, SHAPE, 0, dtype=dtype)
 
 

@@ -35,7 +35,10 @@ from jaxdd.devices.mesh import make_mesh, replicate, split_lead, spread
 from jaxdd.errors import InputError
 from jaxdd.loop.chunk import compiled_chunk
 from jaxdd.presets.protocols import PROTOCOLS
-from jaxdd.records import DataSpec, NetworkSpec
+from jaxdd.records import (
+    ConvNet,
+    DataSpec,
+)
 from jaxdd.select import random_rows, subset
 from jaxdd.training import Trainer, trainer
 from jaxdd.training.batches import array_source, in_steps
@@ -148,7 +151,7 @@ def reference(file: Path, width: int, options: argparse.Namespace) -> list[str]:
 
 def student(width: int, size: int) -> Trainer:
     """The training of one student of a set of so many images."""
-    spec = NetworkSpec(width=(width,) * 3)
+    spec = ConvNet(width=(width,) * 3)
     recipe = in_steps(PROTOCOLS["vico"].train, size)
     return trainer(array_source(recipe), networks.build(spec, SHAPE, CLASSES), recipe)
 

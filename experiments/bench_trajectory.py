@@ -33,7 +33,9 @@ from jaxdd.base import Array, Metrics, PyTree
 from jaxdd.devices.mesh import device_per_core, make_mesh, replicate, set_around
 from jaxdd.loop.chunk import compiled_chunk
 from jaxdd.objectives.portioned import count_portions
-from jaxdd.records import NetworkSpec
+from jaxdd.records import (
+    ConvNet,
+)
 from jaxdd.training import losses
 from jaxdd.unroll import SGD
 
@@ -107,7 +109,7 @@ class Ours:
     """Our outer step in the chunk that the runner compiles."""
 
     def __init__(self, options: argparse.Namespace) -> None:
-        spec = NetworkSpec(width=(options.widths[0],) * 3, conv=options.conv)
+        spec = ConvNet(width=(options.widths[0],) * 3, conv=options.conv)
         self._network = networks.build(spec, SHAPE, CLASSES)
         self._variables = jax.jit(self._network.init)(jax.random.key(SEED))
         start, self._unravel = ravel_pytree(self._variables.params)

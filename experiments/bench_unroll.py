@@ -24,7 +24,9 @@ from jax.flatten_util import ravel_pytree
 
 from jaxdd import networks, unroll
 from jaxdd.base import Array, PyTree
-from jaxdd.records import NetworkSpec
+from jaxdd.records import (
+    ConvNet,
+)
 from jaxdd.training import losses
 from jaxdd.unroll import SGD, Adam, Adjoint, Backprop, InnerProblem
 
@@ -71,7 +73,7 @@ class Setting:
     """
 
     def __init__(self, width: int, batch: int) -> None:
-        spec = NetworkSpec(width=(width,) * 3, conv="stock")
+        spec = ConvNet(width=(width,) * 3, conv="stock")
         network = networks.build(spec, SHAPE, CLASSES)
         variables = jax.eval_shape(network.init, jax.random.key(0))
         flat = lambda: ravel_pytree(jax.tree.map(_zeros, variables.params))

@@ -39,7 +39,11 @@ from jaxdd.devices.mesh import (
 )
 from jaxdd.networks.teacher import represent
 from jaxdd.prepare.ssl import train_teacher
-from jaxdd.records import DataSpec, NetworkSpec, Recipe
+from jaxdd.records import (
+    ConvNet,
+    DataSpec,
+    Recipe,
+)
 from jaxdd.report import environment
 from jaxdd.run import choose
 from jaxdd.run.config import from_preset, override
@@ -124,7 +128,7 @@ def _assets(plan: Plan, reader: Reader) -> Assets:
 def student(seeds: int) -> dict:
     """One student whose batch is split, or eight on a device each."""
     mesh = make_mesh(seeds)
-    network = networks.build(NetworkSpec(), (32, 32, 3), 10)
+    network = networks.build(ConvNet(), (32, 32, 3), 10)
     recipe = Recipe(steps=1000, batch=256)
     split = partial(shard_rows, mesh) if seeds == 1 else None
     run = trainer(array_source(recipe), network, recipe, split=split)

@@ -32,7 +32,10 @@ import numpy as np
 
 import jaxdd
 from jaxdd.data.load import load
-from jaxdd.records import DataSpec
+from jaxdd.records import (
+    ConvNet,
+    DataSpec,
+)
 from jaxdd.report import figures
 from jaxdd.run import summary
 
@@ -81,10 +84,9 @@ for row in report.rows:
 from jaxdd.base import Task
 from jaxdd.data.feeds import sample
 from jaxdd.methods.matching.dm import DmConfig, dm
-from jaxdd.records import NetworkSpec
 
 task = Task((8, 8, 1), 10, size=10, ipc=1, num_steps=100, train_size=len(train[0]))
-distiller = dm(task, DmConfig(network=NetworkSpec(width=(16, 32)), batch=64))
+distiller = dm(task, DmConfig(network=ConvNet(width=(16, 32)), batch=64))
 state = distiller.init(jax.random.key(0), digits.train, {})
 
 

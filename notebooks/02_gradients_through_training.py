@@ -38,7 +38,10 @@ from jax.flatten_util import ravel_pytree
 
 from jaxdd import networks, unroll
 from jaxdd.data.load import load
-from jaxdd.records import DataSpec, NetworkSpec
+from jaxdd.records import (
+    DataSpec,
+    Mlp,
+)
 from jaxdd.report import figures, figures_adjoints
 from jaxdd.unroll import SGD, Backprop, Implicit, Separable, inner, solve
 from jaxdd.unroll.compare import compare_adjoints
@@ -60,7 +63,7 @@ jax.config.update("jax_enable_x64", True)  # so that "exact" shows as 1e-15
 digits = load(DataSpec("digits"))
 image = jnp.asarray(digits.train.image, float) / 16 / 16 - 0.5
 label = jnp.asarray(digits.train.label)
-network = networks.build(NetworkSpec("mlp", width=(32,)), (8, 8, 1), 10)
+network = networks.build(Mlp(width=(32,)), (8, 8, 1), 10)
 variables = jax.jit(network.init)(jax.random.key(0))
 flat, unravel = ravel_pytree(jax.tree.map(lambda a: a.astype(float), variables.params))
 

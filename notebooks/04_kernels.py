@@ -37,7 +37,11 @@ import numpy as np
 from jaxdd import kernels
 from jaxdd.data.load import load
 from jaxdd.kernels.ridge import Ridge, fit, predict
-from jaxdd.records import DataSpec, KernelSpec, NetworkSpec
+from jaxdd.records import (
+    ConvNet,
+    DataSpec,
+    KernelSpec,
+)
 
 SHORT = bool(os.environ.get("JAXDD_SHORT"))  # continuous integration runs it quickly
 SHAPE = (8, 8, 1)
@@ -67,7 +71,7 @@ def of_each_class(corpus, count):
     return standard(np.asarray(corpus.image)[rows]), jnp.asarray(label[rows])
 
 
-body = NetworkSpec("convnet", width=(32 if SHORT else 64,) * 2, norm="none")
+body = ConvNet(width=(32 if SHORT else 64,) * 2, norm="none")
 SPECS = {
     "linear": KernelSpec("linear"),
     "NNGP, dense": KernelSpec("nngp", depth=2),

@@ -46,7 +46,11 @@ import jaxdd
 from jaxdd import networks, tree
 from jaxdd.data.load import load
 from jaxdd.devices import mesh
-from jaxdd.records import DataSpec, NetworkSpec, Recipe
+from jaxdd.records import (
+    ConvNet,
+    DataSpec,
+    Recipe,
+)
 from jaxdd.report import figures
 from jaxdd.run import summary
 from jaxdd.training import trainer
@@ -116,7 +120,7 @@ figures.grid(summary.images(many), np.asarray(many.synthetic.target))
 # `spread` turns the step of one student into that of many.
 
 # %%
-network = networks.build(NetworkSpec(width=(16, 32)), (8, 8, 1), 10)
+network = networks.build(ConvNet(width=(16, 32)), (8, 8, 1), 10)
 recipe = Recipe(steps=5 if SHORT else 100, batch=64)
 run = trainer(array_source(recipe), network, recipe)
 students = mesh.make_mesh(seed=jax.device_count())

@@ -13,7 +13,13 @@ import pytest
 from jaxdd import artefact, files, whiten
 from jaxdd.base import Distilled, Synthetic, Variables
 from jaxdd.errors import InputError
-from jaxdd.records import DataSpec, Meta, NetworkSpec, Protocol, Teacher
+from jaxdd.records import (
+    ConvNet,
+    DataSpec,
+    Meta,
+    Protocol,
+    Teacher,
+)
 
 
 def example(kind: str = "zca_kornia") -> Distilled:
@@ -29,7 +35,7 @@ def example(kind: str = "zca_kornia") -> Distilled:
         num_classes=0,
         class_names=(),
         label_kind="representation",
-        protocol=Protocol("p", NetworkSpec(width=(4,), norm="batch")),
+        protocol=Protocol("p", ConvNet(width=(4,), norm="batch")),
         data=DataSpec("npz", dir=Path("somewhere"), train_limit=3),
         teacher=Teacher(projector=(8, 8)),
         config={"ridge": 1e-6, "views": {"crop": 4}},

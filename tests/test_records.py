@@ -8,9 +8,9 @@ import pytest
 
 from jaxdd.errors import InputError
 from jaxdd.records import (
+    ConvNet,
     DataSpec,
     Meta,
-    NetworkSpec,
     Protocol,
     Recipe,
     Teacher,
@@ -30,7 +30,7 @@ def test_round_trip_through_json() -> None:
         num_classes=10,
         class_names=("0", "1"),
         label_kind="hard",
-        protocol=Protocol(network=NetworkSpec(width=(16, 32), depth=None)),
+        protocol=Protocol(network=ConvNet(width=(16, 32), depth=None)),
         data=DataSpec(dir=Path("x/y")),
         teacher=Teacher(recipe=Recipe(steps=3)),
         rows=({"set": "dm", "mean": 0.5},),

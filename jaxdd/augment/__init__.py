@@ -6,7 +6,7 @@ two batches (siamese use). Each family of operations is one module of this packa
 
 from jaxdd.augment import dc, dsa, frepo, kip
 from jaxdd.augment.blur import gaussian_blur
-from jaxdd.augment.catalogue import NAMED, named
+from jaxdd.augment.published import NAMED, named
 from jaxdd.augment.colour import colour_jitter, grayscale, solarize
 from jaxdd.augment.geometry import crop, flip, resized_crop, shift_scale
 from jaxdd.augment.mix import mixing

@@ -7,7 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdd.base import Array, Corpus, Drive, Key, Network, Output, Variables
-from jaxdd.records import NetworkSpec, Recipe
+from jaxdd.records import (
+    Mlp,
+    Recipe,
+)
 from jaxdd.training import scan_drive
 from jaxdd.training.batches import array_source
 from jaxdd.training.examples import (
@@ -199,5 +202,5 @@ def _join(body: Variables, head: Variables) -> Variables:
 
 def _linear(width: int, num_classes: int, initialiser: str) -> Network:
     """One linear layer on feature vectors given as images [n,1,1,d]."""
-    spec = NetworkSpec(name="mlp", width=(), norm="none", initialiser=initialiser)  # pyright: ignore
+    spec = Mlp(width=(), initialiser=initialiser)  # pyright: ignore
     return student_network(spec, (1, 1, width), num_classes)

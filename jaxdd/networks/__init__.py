@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from jaxdd.base import Network
 from jaxdd.errors import InputError, check_choices, one_of
 from jaxdd.networks import conv
-from jaxdd.networks.catalogue import NAMED, named, network_name
+from jaxdd.networks.published import NAMED, named, network_name
 from jaxdd.networks.centred import centred
 from jaxdd.networks.families import FAMILIES
 from jaxdd.networks.functional import count_parameters, from_linen, from_nnx

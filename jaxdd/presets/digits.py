@@ -1,11 +1,17 @@
 """What the presets on the embedded digits share: a small MLP and its students."""
 
-from jaxdd.records import DataSpec, NetworkSpec, OptimiserSpec, Protocol, Recipe
+from jaxdd.records import (
+    DataSpec,
+    Mlp,
+    OptimiserSpec,
+    Protocol,
+    Recipe,
+)
 
 __all__ = ["DIGITS", "DIGITS_MLP", "DIGITS_STUDENT"]
 
 DIGITS = DataSpec("digits")
-DIGITS_MLP = NetworkSpec("mlp", width=(64, 64), norm="none")
+DIGITS_MLP = Mlp(width=(64, 64))
 DIGITS_STUDENT = Protocol(
     name="digits_mlp",
     network=DIGITS_MLP,

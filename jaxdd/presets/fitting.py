@@ -6,7 +6,12 @@ from typing import Any
 
 from jaxdd.base import Method
 from jaxdd.presets.digits import DIGITS
-from jaxdd.records import NetworkSpec, Preset, Protocol
+from jaxdd.records import (
+    ConvNet,
+    NetworkSpec,
+    Preset,
+    Protocol,
+)
 
 __all__ = ["filled", "fit_networks", "plain"]
 
@@ -32,7 +37,7 @@ def plain(method: Method) -> dict[str, Preset]:
         distill=method.config(),
         data=DIGITS,
         steps=0 if method.one_shot else 1000,
-        evaluate=Protocol(network=NetworkSpec(width=(32, 32, 32))),
+        evaluate=Protocol(network=ConvNet(width=(32, 32, 32))),
         ipc=10 if labelled else None,
         size=None if labelled else 50,
         source="the method's defaults; no preset file",

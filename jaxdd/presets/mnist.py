@@ -1,11 +1,17 @@
 """What the presets on MNIST for two CPU cores share: a narrow ConvNet, its students."""
 
-from jaxdd.records import DataSpec, NetworkSpec, OptimiserSpec, Protocol, Recipe
+from jaxdd.records import (
+    ConvNet,
+    DataSpec,
+    OptimiserSpec,
+    Protocol,
+    Recipe,
+)
 
 __all__ = ["MNIST", "MNIST_NET", "MNIST_STUDENT"]
 
 MNIST = DataSpec("mnist")
-MNIST_NET = NetworkSpec(width=(32, 32))
+MNIST_NET = ConvNet(width=(32, 32))
 MNIST_STUDENT = Protocol(
     name="mnist_d2",
     network=MNIST_NET,

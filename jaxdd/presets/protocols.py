@@ -11,6 +11,7 @@ from jaxdd.augment import NAMED as AUGMENTATIONS
 from jaxdd.errors import one_of
 from jaxdd.records import (
     AugmentSpec,
+    ConvNet,
     KernelSpec,
     NetworkSpec,
     OptimiserSpec,
@@ -75,7 +76,7 @@ PROTOCOLS: dict[str, Protocol] = {
     # Zhao et al. 2021 (DC): no augmentation, but for MNIST and for batch norm.
     "dc": _vico("dc", 301, _PLAIN),
     "dc_bn": dataclasses.replace(
-        _vico("dc_bn", 1001, AUGMENTATIONS["dc_bn"]), network=NetworkSpec(norm="batch")
+        _vico("dc_bn", 1001, AUGMENTATIONS["dc_bn"]), network=ConvNet(norm="batch")
     ),
     # Zhao and Bilen 2021, 2023 (DSA, DM) and those that follow their program.
     "vico": _vico("vico", 1001, _DSA),
@@ -91,7 +92,7 @@ PROTOCOLS: dict[str, Protocol] = {
     # Sajedi et al. 2023 (DataDAM): a student with batch norm.
     "datadam": dataclasses.replace(
         _vico("datadam", 1800, _DSA, batch=64),
-        network=NetworkSpec(norm="batch"),
+        network=ConvNet(norm="batch"),
         check_every=10,
         report="best",
     ),
@@ -134,7 +135,7 @@ PROTOCOLS: dict[str, Protocol] = {
     # images per class of CIFAR-10, and the regressions of its infinite width.
     "rfad": Protocol(
         name="rfad",
-        network=NetworkSpec(
+        network=ConvNet(
             width=(1024,) * 3, norm="none", initialiser="he", pad_grey=False
         ),
         train=Recipe(steps=5000, optimiser=OptimiserSpec("sgd", 1e-3, 0.9), loss="mse"),
@@ -159,7 +160,7 @@ PROTOCOLS: dict[str, Protocol] = {
     # the steps from the size of the set.
     "frepo": Protocol(
         name="frepo",
-        network=NetworkSpec(width=(128, 256, 512), norm="none", initialiser="flax"),
+        network=ConvNet(width=(128, 256, 512), norm="none", initialiser="flax"),
         train=Recipe(
             steps=5000,
             batch=500,
@@ -175,7 +176,7 @@ PROTOCOLS: dict[str, Protocol] = {
     # Lee et al. 2024 (KRR-ST): pre-training on representations, then transfer.
     "krr_st": Protocol(
         name="krr_st",
-        network=NetworkSpec(width=(128, 256, 512), norm="batch"),
+        network=ConvNet(width=(128, 256, 512), norm="batch"),
         train=Recipe(
             epochs=1000,
             batch=256,

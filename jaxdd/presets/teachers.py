@@ -29,7 +29,14 @@ has 3 pixels (Pillow's whole Gaussian there).
 
 import dataclasses
 
-from jaxdd.records import AugmentSpec, NetworkSpec, OptimiserSpec, Recipe, Teacher
+from jaxdd.records import (
+    AugmentSpec,
+    ConvNet,
+    OptimiserSpec,
+    Recipe,
+    ResNet,
+    Teacher,
+)
 
 __all__ = [
     "CIFAR",
@@ -48,7 +55,7 @@ __all__ = [
 # on its outputs. Flips and crops change what a digit is, so views only move and zoom
 # it a little and add noise.
 DIGITS = Teacher(
-    network=NetworkSpec(width=(16, 32), norm="batch"),
+    network=ConvNet(width=(16, 32), norm="batch"),
     represent="output",
     outputs=64,
     projector=(),
@@ -100,7 +107,7 @@ _CIFAR_STEP = OptimiserSpec(
 
 # 1000 epochs of 195 steps, warm-up over 10 of them.
 CIFAR = Teacher(
-    network=NetworkSpec(name="resnet18", norm="batch"),
+    network=ResNet("resnet18", norm="batch"),
     represent="features",
     projector=(2048, 2048, 2048),
     redundancy=0.0051,
@@ -160,7 +167,7 @@ CIFAR_BYOL = dataclasses.replace(
 # For two CPU cores: a small network, the loss on its outputs, the same views without
 # solarize and with larger crops; 5 epochs of 50,000 images.
 CIFAR_CPU = Teacher(
-    network=NetworkSpec(width=(32, 64, 128), norm="batch"),
+    network=ConvNet(width=(32, 64, 128), norm="batch"),
     represent="output",
     outputs=64,
     projector=(),

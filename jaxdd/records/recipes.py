@@ -5,69 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from jaxdd.records.networks import ConvNet, NetworkSpec
+
 __all__ = [
     "AdjointSpec",
     "AugmentSpec",
     "KernelSpec",
-    "NetworkSpec",
     "OptimiserSpec",
     "Recipe",
     "Views",
 ]
-
-
-@dataclass(frozen=True)
-class NetworkSpec:
-    """A network architecture by name and options (`jaxdd.networks.build`)."""
-
-    name: str = "convnet"
-    """convnet, mlp, lenet, alexnet, vgg11, mobilenet, vit, resnet10, resnet18,
-    resnet34, resnet50, or resnet10_ap and resnet18_ap: with 2x2 averages in place of
-    strides. `jaxdd.networks.named` has the options under which the field knows them."""
-    width: tuple[int, ...] = (128, 128, 128)
-    """Channels of each block (convnet), hidden sizes (mlp), length of a token in each
-    block (vit: all equal); the others have widths of their own."""
-    depth: int | None = None
-    """Repeat a single width this many times."""
-    norm: Literal["none", "batch", "instance", "group", "layer"] = "instance"
-    """vit has layer or none; mlp and lenet have none whatever it says."""
-    pooling: Literal["none", "avg", "max"] = "avg"
-    """convnet only."""
-    activation: Literal["relu", "sigmoid", "leaky_relu", "swish", "softplus"] = "relu"
-    """convnet only. leaky_relu has slope 0.01."""
-    initialiser: Literal["torch", "uniform", "flax", "xavier", "he"] = "torch"
-    """torch: uniform with bound 1/sqrt(fan_in) for kernels and biases, but in ResNets
-    torchvision's normal kernels; uniform: that bound everywhere; flax: LeCun normal
-    kernels, zero biases; xavier: Glorot normal kernels, zero biases; he: normal kernels
-    of variance 2/fan_in, normal biases of deviation 0.1."""
-    batch_momentum: float = 0.9
-    """Weight of the old running statistic (Flax convention; 1 - PyTorch's)."""
-    conv: Literal["auto", "stock", "cpu", "rows"] = "auto"
-    """auto: the CPU convolution on CPU, XLA's elsewhere. cpu has no forward-mode
-    derivatives; rows has them and is fast in loops on CPU, up to 3 times slower."""
-    stem: Literal["pad2", "pad1", "imagenet"] = "pad2"
-    """ResNets only. pad2, pad1: a 3x3 convolution with this much padding; imagenet: a
-    7x7 convolution and a 3x3 max-pooling, both of stride 2."""
-    zero_last: bool = True
-    """ResNets only: the last normalisation of each block starts with scale zero."""
-    patch: int = 4
-    """vit only: pixels a side of what becomes a token."""
-    heads: int = 8
-    """vit only: attention heads; they share a token's length."""
-    hidden: int | None = None
-    """vit only: width of the layer inside each MLP; default: as long as a token."""
-    dropout: float = 0.0
-    """vit only: share set to zero after embedding, attention and MLP layers."""
-    norm_place: Literal["after", "before"] = "after"
-    """convnet only. after: each convolution's map is normalised; before: what each
-    convolution gets, from the second on (FRePo)."""
-    running_variance: Literal["unbiased", "biased"] = "unbiased"
-    """convnet with batch norm only: what is averaged for tests; unbiased as PyTorch
-    has it, biased as Flax."""
-    sharpness: float = 60.0
-    """softplus only: b in log(1 + exp(b x)) / b."""
-    pad_grey: bool = True
-    """convnet only. 28x28 grey images become a 32x32 map in the first convolution."""
 
 
 @dataclass(frozen=True)
@@ -101,7 +48,7 @@ class KernelSpec:
     """ntk, nngp only."""
     backend: Literal["own", "neural_tangents"] = "own"
     """ntk, nngp only. neural_tangents needs the extra jaxdd[ntk]."""
-    network: NetworkSpec = NetworkSpec()
+    network: NetworkSpec = ConvNet()
     """conjugate, random_features, empirical_ntk only."""
     members: int = 1
     """random_features only: independent networks."""

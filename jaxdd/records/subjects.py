@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from jaxdd.records.networks import ConvNet, NetworkSpec, ResNet
 from jaxdd.records.recipes import (
     KernelSpec,
-    NetworkSpec,
     OptimiserSpec,
     Recipe,
     Views,
@@ -32,7 +32,7 @@ __all__ = [
 class Teacher:
     """A self-supervised target model, trained here (`jaxdd.prepare`) or imported."""
 
-    network: NetworkSpec = NetworkSpec(name="resnet18", norm="batch")
+    network: NetworkSpec = ResNet(norm="batch")
     represent: Literal["features", "output"] = "features"
     """features: the input of the last layer; output: a Dense layer of `outputs`."""
     outputs: int = 64
@@ -85,7 +85,7 @@ class TeacherNeed:
 class Experts:
     """Networks trained on the real data, whose parameters are kept along the way."""
 
-    network: NetworkSpec = NetworkSpec()
+    network: NetworkSpec = ConvNet()
     """Without batch norm: only parameters are kept."""
     recipe: Recipe = Recipe(
         batch=256, optimiser=OptimiserSpec("sgd", 0.01, momentum=0.0)
@@ -186,7 +186,7 @@ class Protocol:
     """How a set is judged: the student and its training (`jaxdd.evaluation`)."""
 
     name: str = "plain"
-    network: NetworkSpec = NetworkSpec()
+    network: NetworkSpec = ConvNet()
     train: Recipe = Recipe()
     """Training of a fresh student on the set; with 0 steps and epochs, and `kernels`,
     no network is trained."""

@@ -8,8 +8,8 @@ import math
 from jaxdd import presets
 from jaxdd.presets.fitting import fit_networks
 from jaxdd.records import (
+    ConvNet,
     DataSpec,
-    NetworkSpec,
     OptimiserSpec,
     Preset,
     Protocol,
@@ -24,7 +24,7 @@ _SIDES = {
     "folder": 32,
 }  # of the data the presets were written for
 _HOURS = ("_paper", "_code")
-_TINY = NetworkSpec(width=(8, 16), norm="batch")
+_TINY = ConvNet(width=(8, 16), norm="batch")
 
 
 def preset(method: str, name: str = "", data: str = "") -> tuple[str, Preset]:

@@ -14,7 +14,14 @@ from jax.sharding import PartitionSpec as P
 from jaxdd import artefact, evaluation, methods, presets
 from jaxdd.base import Distilled, PerClass, State, TeacherAsset
 from jaxdd.loop.loop import Loop
-from jaxdd.records import LoopConfig, Meta, NetworkSpec, OptimiserSpec, Protocol, Recipe
+from jaxdd.records import (
+    ConvNet,
+    LoopConfig,
+    Meta,
+    OptimiserSpec,
+    Protocol,
+    Recipe,
+)
 from tests.contract.cases import (
     ITERATIVE,
     NAMES,
@@ -269,7 +276,7 @@ def test_set_is_saved_loaded_and_evaluated(name: str, tmp_path) -> None:
     this = case(name)
     data, labelled = dataset(), this.method.targets == "label"
     config = presets.smoke(name)
-    network = getattr(config, "network", NetworkSpec(width=(4,), norm="instance"))
+    network = getattr(config, "network", ConvNet(width=(4,), norm="instance"))
     short = Recipe(steps=5, optimiser=OptimiserSpec("sgd", 0.05))
     synthetic = this.distiller.export(this.state, this.assets)
     soft = jnp.issubdtype(synthetic.target.dtype, jnp.floating)

@@ -10,7 +10,9 @@ from jaxdd.base import Batch, Decoder, Synthetic, Task
 from jaxdd.decoders import flip, pixels
 from jaxdd.objectives.gradient import class_gradients
 from jaxdd.objectives.moments import mean_features
-from jaxdd.records import NetworkSpec
+from jaxdd.records import (
+    Mlp,
+)
 from tests.helpers import toy_corpus
 
 CLASSES, IPC, SHAPE = 4, 2, (8, 8, 1)
@@ -71,7 +73,7 @@ def _loss(objective, batch, variables, key, decoder):
 def test_gradient_folds_and_follows_the_mirror(matching, key, started, x64):
     """L(flip S) = L(S), so its gradient mirrors; and it is g_1 + flip(g_2)."""
     plain, params = started
-    network = networks.build(NetworkSpec("mlp", width=(6,)), SHAPE, CLASSES)
+    network = networks.build(Mlp(width=(6,)), SHAPE, CLASSES)
     wide = lambda leaf: leaf.astype(jnp.float64)
     variables = jax.tree.map(wide, jax.jit(network.init)(key))
     image = wide(params["image"])

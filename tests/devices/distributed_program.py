@@ -26,7 +26,11 @@ from jaxdd.devices.mesh import (
 )
 from jaxdd.errors import InputError
 from jaxdd.loop.loop import Loop
-from jaxdd.records import DistributedConfig, NetworkSpec, Recipe
+from jaxdd.records import (
+    ConvNet,
+    DistributedConfig,
+    Recipe,
+)
 from jaxdd.training import trainer
 from jaxdd.training.batches import array_source
 
@@ -43,7 +47,7 @@ def data(dtype: str) -> tuple[np.ndarray, np.ndarray]:
 
 def student(mesh: Any):
     """A small ConvNet whose batches are split over the data axis."""
-    network = networks.build(NetworkSpec(width=(4, 4)), (8, 8, 1), 4)
+    network = networks.build(ConvNet(width=(4, 4)), (8, 8, 1), 4)
     split = partial(shard_rows, mesh)
     return trainer(array_source(RECIPE), network, RECIPE, split=split)
 

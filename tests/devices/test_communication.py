@@ -11,14 +11,17 @@ from experiments.collectives import COLLECTIVES, communicated
 from jaxdd import networks, tree
 from jaxdd.devices.mesh import make_mesh, replicate, shard_rows, split_lead, spread
 from jaxdd.objectives.moments import class_means
-from jaxdd.records import NetworkSpec, Recipe
+from jaxdd.records import (
+    ConvNet,
+    Recipe,
+)
 from jaxdd.training import trainer
 from jaxdd.training.batches import array_source
 
 
 def student(mesh, width: tuple[int, ...] = (8, 8), side: int = 8, batch: int = 16):
     """A trainer whose batches are split over the data axis."""
-    network = networks.build(NetworkSpec(width=width), (side, side, 3), 4)
+    network = networks.build(ConvNet(width=width), (side, side, 3), 4)
     recipe = Recipe(steps=10, batch=batch)
     split = partial(shard_rows, mesh)
     return trainer(array_source(recipe), network, recipe, split=split)

@@ -24,7 +24,10 @@ from jaxdd.devices.mesh import (
     split_lead,
     spread,
 )
-from jaxdd.records import NetworkSpec, Recipe
+from jaxdd.records import (
+    ConvNet,
+    Recipe,
+)
 from jaxdd.training import trainer
 from jaxdd.training.batches import array_source
 
@@ -132,7 +135,7 @@ RECIPE = Recipe(steps=5, batch=12)
 
 def students(mesh, how: str, count: int, *, shared: bool, steps: int = 5):
     """Parameters and losses of students trained by `spread` on its mesh."""
-    network = networks.build(NetworkSpec(width=(4,)), (8, 8, 1), 3)
+    network = networks.build(ConvNet(width=(4,)), (8, 8, 1), 3)
 
     def source(key, step, data):
         return shard_rows(mesh, array_source(RECIPE)(key, step, data))

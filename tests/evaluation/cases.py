@@ -12,7 +12,7 @@ from jaxdd.base import Corpus, Dataset, Distilled, Synthetic, Variables
 from jaxdd.networks.teacher import represent
 from jaxdd.records import (
     Meta,
-    NetworkSpec,
+    Mlp,
     OptimiserSpec,
     Protocol,
     Recipe,
@@ -22,10 +22,8 @@ from jaxdd.select import subset
 from jaxdd.training import scan_drive
 from tests.helpers import toy_corpus
 
-MLP = NetworkSpec("mlp", width=(16,), norm="none")
-TEACHER = Teacher(
-    network=NetworkSpec("mlp", width=(12,), norm="none"), represent="output", outputs=6
-)
+MLP = Mlp(width=(16,))
+TEACHER = Teacher(network=Mlp(width=(12,)), represent="output", outputs=6)
 SGD = OptimiserSpec("sgd", 0.1, 0.9, 1e-3)
 
 

@@ -8,14 +8,20 @@ from jaxdd.base import Distilled, Synthetic
 from jaxdd.data.load import load
 from jaxdd.evaluation import evaluate
 from jaxdd.networks.teacher import represent
-from jaxdd.records import DataSpec, NetworkSpec, OptimiserSpec, Protocol, Recipe
+from jaxdd.records import (
+    DataSpec,
+    Mlp,
+    OptimiserSpec,
+    Protocol,
+    Recipe,
+)
 from jaxdd.select import random_rows, subset
 from jaxdd.training.examples import apply_to_all
 from tests.evaluation.cases import TEACHER, describe
 
 PROTOCOL = Protocol(
     "digits",
-    NetworkSpec("mlp", width=(64,), norm="none"),
+    Mlp(width=(64,)),
     train=Recipe(steps=150, optimiser=OptimiserSpec("sgd", 0.1)),
     probe=Recipe(steps=100, batch=128, optimiser=OptimiserSpec("sgd", 0.1)),
     fine_tune=Recipe(steps=100, batch=128, optimiser=OptimiserSpec("sgd", 0.1)),

@@ -7,7 +7,10 @@ import pytest
 from jaxdd.evaluation import evaluate
 from jaxdd.evaluation.measure import Entry, measure, one_by_one
 from jaxdd.networks import network_name
-from jaxdd.records import NetworkSpec
+from jaxdd.records import (
+    ConvNet,
+    ResNet,
+)
 from tests.evaluation.cases import (
     Brittle,
     Interrupted,
@@ -84,10 +87,10 @@ def test_one_seed_of_a_report() -> None:
 
 
 def test_network_names() -> None:
-    assert network_name(NetworkSpec()) == "convnet-128-128-128-instance"
-    short = NetworkSpec(width=(32,), depth=3, norm="batch")
+    assert network_name(ConvNet()) == "convnet-128-128-128-instance"
+    short = ConvNet(width=(32,), depth=3, norm="batch")
     assert network_name(short) == "convnet-32-32-32-batch"
-    assert network_name(NetworkSpec("resnet18", norm="batch")) == "resnet18-batch"
+    assert network_name(ResNet("resnet18", norm="batch")) == "resnet18-batch"
 
 
 def test_what_is_not_trained_together_can_be_measured_in_groups() -> None:

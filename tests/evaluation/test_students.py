@@ -9,7 +9,11 @@ import numpy as np
 from jaxdd import whiten
 from jaxdd.evaluation import students
 from jaxdd.evaluation.students import seed_key
-from jaxdd.records import AugmentSpec, NetworkSpec, Recipe
+from jaxdd.records import (
+    AugmentSpec,
+    ConvNet,
+    Recipe,
+)
 from jaxdd.select import subset
 from jaxdd.training.examples import (
     apply_to_all,
@@ -22,7 +26,7 @@ from jaxdd.training.examples import (
 )
 from tests.evaluation.cases import MLP, SGD, Recorder, standard_dataset
 
-BATCH_NORM = NetworkSpec(width=(4,), norm="batch")
+BATCH_NORM = ConvNet(width=(4,), norm="batch")
 
 
 def test_a_pass_in_chunks_is_the_pass_on_all(key: jax.Array, monkeypatch) -> None:

@@ -10,7 +10,9 @@ from jaxdd import networks
 from jaxdd.errors import InputError
 from jaxdd.kernels import empirical_ntk
 from jaxdd.kernels.memory import required_bytes
-from jaxdd.records import NetworkSpec
+from jaxdd.records import (
+    ConvNet,
+)
 from tests.kernels.toy_kernel import images
 from tests.objectives.toy_network import in_float64, toy_network
 
@@ -64,7 +66,7 @@ def test_all_ways_equal_explicit_jacobians(x64, setting):
 
 def test_products_need_no_forward_mode(key):
     # The CPU convolution has derivatives in reverse mode only.
-    spec = NetworkSpec(width=(4, 4), norm="none", conv="cpu")
+    spec = ConvNet(width=(4, 4), norm="none", conv="cpu")
     network = networks.build(spec, SHAPE, 2)
     variables = jax.jit(network.init)(key)
     x, y = (images(n, n, SHAPE, jnp.float32) for n in (4, 3))

@@ -11,7 +11,10 @@ from jaxdd.devices.mesh import make_mesh, replicate, set_around
 from jaxdd.errors import InputError
 from jaxdd.kernels import Ridge, conjugate, feature_map, random_features
 from jaxdd.kernels.random_features import draw
-from jaxdd.records import KernelSpec, NetworkSpec
+from jaxdd.records import (
+    ConvNet,
+    KernelSpec,
+)
 from tests.kernels.toy_kernel import images
 from tests.objectives.toy_network import toy_network
 
@@ -85,7 +88,7 @@ def test_members_must_be_there(members, pair):
         random_features(NETWORK, 3)(*pair, members)
 
 
-BODY = NetworkSpec(width=(4, 6), norm="none", initialiser="flax")
+BODY = ConvNet(width=(4, 6), norm="none", initialiser="flax")
 
 
 @pytest.mark.parametrize("name", ["conjugate", "random_features", "empirical_ntk"])
@@ -105,7 +108,7 @@ def test_finite_kernels_by_name(name, pair, key):
 @pytest.mark.parametrize("relative", [1e-3, 5e-3])
 def test_bfloat16_bodies_predict_within_five_percent(relative, key):
     # Card kernel_ssl 8.5 (10): the kernel and the solve stay float32.
-    spec = NetworkSpec(width=(16, 32), norm="none", initialiser="flax")
+    spec = ConvNet(width=(16, 32), norm="none", initialiser="flax")
     x = images(60, 0, (16, 16, 3), jnp.float32)
     rows = jnp.asarray(np.repeat(np.asarray(x[:20]), 3, 0)) + 0.5 * x
     y_s = images(40, 1, (4,), jnp.float32)

@@ -4,11 +4,18 @@ import pytest
 
 from jaxdd.errors import InputError
 from jaxdd.kernels.spelling import parse_kernel, spelled_kernel
-from jaxdd.records import KernelSpec, NetworkSpec, Protocol, from_dict, to_dict
+from jaxdd.records import (
+    Activation,
+    ConvNet,
+    KernelSpec,
+    Protocol,
+    from_dict,
+    to_dict,
+)
 from jaxdd.run import cli
 from jaxdd.run.arguments import parse_as
 
-WIDE = NetworkSpec(width=(256, 256), norm="none")
+WIDE = ConvNet(width=(256, 256), norm="none")
 SPECS = {
     "linear": KernelSpec("linear"),
     "ntk-fc-1": KernelSpec(),
@@ -62,7 +69,7 @@ def test_command_line_takes_kernels_by_name(capsys) -> None:
 
 
 def test_defaults_that_no_name_spells_are_kept() -> None:
-    sigmoid = NetworkSpec(width=(8,), activation="sigmoid")
+    sigmoid = ConvNet(width=(8,), activation=Activation("sigmoid"))
     odd = (KernelSpec("conjugate", network=sigmoid), KernelSpec("linear"))
     kept = parse_as(Protocol, [], default=Protocol(kernels=odd), description="")
     assert kept.kernels == odd

@@ -9,7 +9,11 @@ from jaxdd import networks
 from jaxdd.base import Variables
 from jaxdd.errors import InputError
 from jaxdd.evaluation.students import seen_from_start
-from jaxdd.records import NetworkSpec, OptimiserSpec, Protocol
+from jaxdd.records import (
+    Mlp,
+    OptimiserSpec,
+    Protocol,
+)
 from jaxdd.training import fit_step, optimisers, supervised
 from jaxdd.training.losses import mean_squared_error
 
@@ -19,7 +23,7 @@ DECAY, RATE, SCALE = 0.05, 0.1, 8.0
 @pytest.fixture(scope="module")
 def given():
     with jax.enable_x64(True):
-        spec = NetworkSpec("mlp", width=(5,), norm="none", initialiser="he")
+        spec = Mlp(width=(5,), initialiser="he")
         network = networks.build(spec, (4, 4, 1), 3)
         key = jax.random.key(1)
         start = network.init(key)

@@ -14,7 +14,10 @@ from jax.sharding import PartitionSpec as P
 
 from jaxdd import networks
 from jaxdd.networks.conv import choose, convolve, general_dilated
-from jaxdd.records import NetworkSpec
+from jaxdd.records import (
+    ConvNet,
+    LeNet,
+)
 from tests.helpers import finite_difference
 
 # size, stride, padding, channels in and out, side: one row for every code path.
@@ -255,9 +258,9 @@ def test_auto_follows_the_backend(monkeypatch):
 @pytest.mark.parametrize(
     "spec",
     [
-        NetworkSpec(width=(6, 6), conv="rows"),
-        NetworkSpec(width=(6, 6), pooling="max", norm="none", conv="rows"),
-        NetworkSpec("lenet", conv="rows"),
+        ConvNet(width=(6, 6), conv="rows"),
+        ConvNet(width=(6, 6), pooling="max", norm="none", conv="rows"),
+        LeNet(conv="rows"),
     ],
     ids=["convnet", "max", "lenet"],
 )

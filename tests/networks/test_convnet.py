@@ -10,11 +10,17 @@ import pytest
 from jaxdd import networks
 from jaxdd.errors import InputError
 from jaxdd.networks.layers import activate
-from jaxdd.records import NetworkSpec
+from jaxdd.records import (
+    BatchNorm,
+    ConvNet,
+)
 
 SHAPE = (8, 8, 2)
-BEFORE = NetworkSpec(
-    width=(3, 4), norm="batch", norm_place="before", running_variance="biased"
+BEFORE = ConvNet(
+    width=(3, 4),
+    norm="batch",
+    norm_place="before",
+    batch_norm=BatchNorm(running_variance="biased"),
 )
 
 

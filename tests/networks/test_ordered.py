@@ -10,7 +10,11 @@ from jaxdd import networks
 from jaxdd.base import Variables
 from jaxdd.errors import InputError
 from jaxdd.networks.ordered import torch_order
-from jaxdd.records import NetworkSpec
+from jaxdd.records import (
+    ConvNet,
+    Mlp,
+    ResNet,
+)
 
 
 def variables_of(spec, shape, outputs, joined):
@@ -30,7 +34,7 @@ def pieces(order, joined):
 
 
 def test_the_published_convnet_is_listed_as_it_is():
-    order = torch_order(NetworkSpec(width=(128,) * 3), (32, 32, 3), 10)
+    order = torch_order(ConvNet(width=(128,) * 3), (32, 32, 3), 10)
     block = [(128,), (128,), (128,)]
     assert list(order.shapes) == [
         (128, 3, 3, 3),
@@ -49,9 +53,9 @@ def test_the_published_convnet_is_listed_as_it_is():
 @pytest.mark.parametrize(
     ("spec", "shape", "features"),
     [
-        (NetworkSpec(width=(2,) * 3), (28, 28, 1), 2 * 4 * 4),
-        (NetworkSpec(width=(2, 3), pooling="none", norm="none"), (4, 6, 3), 72),
-        (NetworkSpec(width=(2, 3)), (8, 12, 3), 18),
+        (ConvNet(width=(2,) * 3), (28, 28, 1), 2 * 4 * 4),
+        (ConvNet(width=(2, 3), pooling="none", norm="none"), (4, 6, 3), 72),
+        (ConvNet(width=(2, 3)), (8, 12, 3), 18),
     ],
 )
 def test_the_classifier_of_other_shapes(spec, shape, features):
@@ -61,7 +65,7 @@ def test_the_classifier_of_other_shapes(spec, shape, features):
 
 
 def test_an_mlp_equals_that_of_pytorch():
-    spec, shape = NetworkSpec("mlp", (6, 5)), (2, 3, 2)
+    spec, shape = Mlp(width=(6, 5)), (2, 3, 2)
     order, rng = torch_order(spec, shape, 4), np.random.default_rng(0)
     joined = rng.standard_normal(len(order.index)).astype(np.float32)
     network, variables = variables_of(spec, shape, 4, joined)
@@ -76,7 +80,7 @@ def test_an_mlp_equals_that_of_pytorch():
 
 def test_a_classifier_without_blocks_below_flattens_channels_first():
     """Its rows are permuted: the same numbers in another order would fail."""
-    spec, shape = NetworkSpec("mlp", ()), (2, 2, 3)
+    spec, shape = Mlp(width=()), (2, 2, 3)
     order = torch_order(spec, shape, 2)
     joined = np.arange(len(order.index), dtype=np.float32)
     network, variables = variables_of(spec, shape, 2, joined)
@@ -90,4 +94,4 @@ def test_a_classifier_without_blocks_below_flattens_channels_first():
 
 def test_networks_that_are_not_listed():
     with pytest.raises(InputError, match=r"network\.name='resnet18'"):
-        torch_order(NetworkSpec("resnet18", norm="batch"), (32, 32, 3), 10)
+        torch_order(ResNet("resnet18", norm="batch"), (32, 32, 3), 10)

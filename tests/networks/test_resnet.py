@@ -11,7 +11,10 @@ from jaxdd.errors import InputError
 from jaxdd.networks import build, count_parameters
 from jaxdd.networks.functional import from_linen
 from jaxdd.networks.resnet import ResNet, stem_side
-from jaxdd.records import NetworkSpec
+from jaxdd.records import (
+    NetworkSpec,
+    ResNet,
+)
 
 
 def sizes(name, **options):
@@ -72,7 +75,7 @@ def test_blocks_start_as_the_identity_unless_told_otherwise(key):
         module = ResNet((1, 1), channels=4, zero_last=zero_last)
         found = scales(from_linen(module, (8, 8, 3)).init(key))
         assert found == dict.fromkeys(("stage_0_0_norm_1", "stage_1_0_norm_1"), scale)
-    plain = NetworkSpec("resnet18")
+    plain = ResNet("resnet18")
     assert plain.zero_last
     other = dataclasses.replace(plain, zero_last=False)
     assert build(plain, (8, 8, 3), 2) is not build(other, (8, 8, 3), 2)

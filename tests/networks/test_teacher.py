@@ -11,10 +11,13 @@ import pytest
 from jaxdd.errors import InputError
 from jaxdd.networks import count_parameters
 from jaxdd.networks.teacher import body_variables, represent, training_network
-from jaxdd.records import NetworkSpec, Teacher
+from jaxdd.records import (
+    ConvNet,
+    Teacher,
+)
 
 SHAPE = (8, 8, 1)
-BODY = NetworkSpec(width=(4,), norm="batch")
+BODY = ConvNet(width=(4,), norm="batch")
 DIRECT = Teacher(network=BODY, represent="output", outputs=6, projector=())
 PROJECTED = Teacher(network=BODY, represent="features", projector=(10, 12))
 

@@ -9,7 +9,9 @@ import pytest
 
 from jaxdd.networks import build
 from jaxdd.networks.vit import patches
-from jaxdd.records import NetworkSpec
+from jaxdd.records import (
+    ViT,
+)
 from tests.helpers import finite_difference
 
 SHAPE = (4, 6, 3)
@@ -17,7 +19,7 @@ SHAPE = (4, 6, 3)
 
 def small(**options):
     sizes = {"width": (8,), "depth": 2, "heads": 2, "hidden": 5, "patch": 2}
-    spec = NetworkSpec("vit", **{"norm": "layer", **sizes, **options})
+    spec = ViT(**{"norm": "layer", **sizes, **options})
     return build(spec, SHAPE, 3)
 
 
@@ -51,7 +53,7 @@ def test_dropout_needs_training_and_a_key(key):
 
 
 def test_fresh_weights_are_drawn_as_pytorch_draws_them(key):
-    spec = NetworkSpec("vit", (64,), 1, norm="layer", hidden=512)
+    spec = ViT(width=(64,), depth=1, norm="layer", hidden=512)
     params = jax.jit(build(spec, (8, 8, 3), 3).init)(key).params
     bound = 64**-0.5
     for layer, limit in (("block_0_qkv", bound), ("block_0_mlp_1", 512**-0.5)):

@@ -11,13 +11,19 @@ from jaxdd import augment, networks
 from jaxdd.base import Augment, Batch, Network, Output, Synthetic, Variables
 from jaxdd.errors import InputError
 from jaxdd.objectives.gradient import class_gradients, distance
-from jaxdd.records import AugmentSpec, NetworkSpec
+from jaxdd.records import (
+    Activation,
+    AugmentSpec,
+    ConvNet,
+    Mlp,
+    NetworkSpec,
+)
 from tests.helpers import finite_difference
 
 CLASSES, IPC, COUNT, SHAPE = 3, 2, 5, (8, 8, 3)
-SMOOTH = NetworkSpec(width=(4,), activation="swish", conv="stock")
+SMOOTH = ConvNet(width=(4,), conv="stock", activation=Activation("swish"))
 COLOUR = AugmentSpec(policy="dsa", strategy="color")
-MLP = NetworkSpec("mlp", width=(6,), norm="none")
+MLP = Mlp(width=(6,))
 
 
 def _wide(tree):
@@ -68,7 +74,7 @@ def _gradients(key: jax.Array, spec: NetworkSpec = SMOOTH):
 @pytest.mark.parametrize("norm", ["instance", "layer"])
 def test_distance_is_the_authors_formula_in_their_layout(norm, key, x64):
     """Kernels as [out,in,h,w], layer norm's weights as [c,h,w], rows in turn."""
-    one, other = _gradients(key, NetworkSpec(width=(4,), norm=norm))
+    one, other = _gradients(key, ConvNet(width=(4,), norm=norm))
     total = 0.0
     for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
         if a.ndim == 1:
@@ -128,9 +134,7 @@ def test_zero_rows_have_a_finite_derivative(kind):
 
 
 def test_a_dead_unit_does_not_poison_the_images(key):
-    network = networks.build(
-        NetworkSpec("mlp", width=(6,), norm="none"), SHAPE, CLASSES
-    )
+    network = networks.build(Mlp(width=(6,)), SHAPE, CLASSES)
     variables = jax.jit(network.init)(key)
     bias = variables.params["dense_0"]["bias"]
     variables.params["dense_0"]["bias"] = bias.at[2].set(-100.0)
@@ -296,7 +300,7 @@ def test_symmetric_network_does_not_see_a_flip_of_both_sides(key, x64):
 
 def test_batch_norm_uses_the_statistics_of_the_real_images(key, x64):
     """Running ones after the batch; the synthetic images do not move them."""
-    spec = NetworkSpec(width=(4,), norm="batch", conv="stock")
+    spec = ConvNet(width=(4,), norm="batch", conv="stock")
     network, variables = _built(spec, key)
     synthetic, batch = _sets(key)
     flat = batch.image.reshape(-1, *SHAPE)
@@ -316,7 +320,7 @@ def test_batch_norm_uses_the_statistics_of_the_real_images(key, x64):
 
 
 def test_memory_does_not_grow_with_the_classes(key):
-    network = networks.build(NetworkSpec("mlp", width=(512,)), SHAPE, 16)
+    network = networks.build(Mlp(width=(512,)), SHAPE, 16)
     variables = jax.jit(network.init)(key)
 
     def temporary(classes: int) -> int:

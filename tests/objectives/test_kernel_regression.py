@@ -17,11 +17,14 @@ from jaxdd.objectives.kernel_regression import (
     rows_of,
 )
 from jaxdd.objectives.labelled import krr_labels
-from jaxdd.records import KernelSpec, NetworkSpec
+from jaxdd.records import (
+    ConvNet,
+    KernelSpec,
+)
 from tests.helpers import finite_difference
 
 CLASSES, SHAPE = 3, (4, 4, 1)
-TINY = NetworkSpec(width=(6,), norm="none", initialiser="he")
+TINY = ConvNet(width=(6,), norm="none", initialiser="he")
 
 
 @pytest.fixture
@@ -176,7 +179,7 @@ def test_random_features_approach_the_kernel_of_the_infinite_network(key):
     spec = KernelSpec("nngp", "conv", depth=1, pooling="average")
     exact = kernels.named(spec, SHAPE)(image, image)
     network = networks.build(
-        NetworkSpec(width=(8,), norm="none", initialiser="he"), SHAPE, 0
+        ConvNet(width=(8,), norm="none", initialiser="he"), SHAPE, 0
     )
 
     @jax.jit

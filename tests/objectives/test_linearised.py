@@ -17,13 +17,14 @@ from jaxdd.objectives.linearised import (
     minimise,
     trend,
 )
-from jaxdd.records import NetworkSpec
+from jaxdd.records import (
+    ConvNet,
+    Softplus,
+)
 from tests.objectives.toy_network import in_float64, toy_network
 
 SHAPE, CLASSES, ROWS, REAL, LAM = (4, 4, 1), 3, 3, 5, 0.2
-SPEC = NetworkSpec(
-    width=(2, 3), norm="none", activation="softplus", sharpness=5.0, conv="stock"
-)
+SPEC = ConvNet(width=(2, 3), norm="none", conv="stock", activation=Softplus(5.0))
 NETWORK = networks.build(SPEC, SHAPE, CLASSES)
 EXACT = Solver("cg", 200, 200)
 

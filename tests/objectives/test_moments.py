@@ -8,7 +8,10 @@ import pytest
 from jaxdd import augment, networks
 from jaxdd.base import Batch, Network, Output, Synthetic, Variables
 from jaxdd.objectives.moments import class_means, mean_features
-from jaxdd.records import AugmentSpec, NetworkSpec
+from jaxdd.records import (
+    AugmentSpec,
+    ConvNet,
+)
 from tests.helpers import finite_difference
 
 CLASSES, IPC, COUNT = 2, 3, 5
@@ -49,7 +52,7 @@ def conv() -> dict[str, tuple[Network, Variables]]:
     out = {}
     with jax.enable_x64(True):
         for norm in ("instance", "batch"):
-            spec = NetworkSpec(width=(4, 4), norm=norm)
+            spec = ConvNet(width=(4, 4), norm=norm)
             network = networks.build(spec, SHAPE, 0)
             variables = jax.jit(network.init)(jax.random.key(3))
             wide = lambda leaf: leaf.astype(jnp.float64)
@@ -209,7 +212,7 @@ def test_means_of_low_precision_features_are_accumulated_in_float32(key):
 
 def _temporary_bytes(ipc: int, count: int, chunk: int | None) -> int:
     """Memory the gradient needs beyond its inputs and outputs."""
-    network = networks.build(NetworkSpec(width=(8, 8)), SHAPE, 0)
+    network = networks.build(ConvNet(width=(8, 8)), SHAPE, 0)
     objective = mean_features(network, chunk_real=chunk, chunk_synthetic=chunk)
 
     def gradient(image, real, key):

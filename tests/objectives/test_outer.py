@@ -12,11 +12,15 @@ from jaxdd.errors import InputError
 from jaxdd.objectives import outer
 from jaxdd.objectives.outer import Inner, Window, trained_loss
 from jaxdd.objectives.rows import drawn_rows, ordered_rows, whole_set
-from jaxdd.records import AugmentSpec, NetworkSpec
+from jaxdd.records import (
+    AugmentSpec,
+    ConvNet,
+    Mlp,
+)
 from jaxdd.training import losses
 
 SHAPE, CLASSES = (4, 4, 1), 3
-NETWORK = networks.build(NetworkSpec("mlp", width=(6,), norm="none"), SHAPE, CLASSES)
+NETWORK = networks.build(Mlp(width=(6,)), SHAPE, CLASSES)
 
 
 def _given(ipc: int = 2, real: int = 12):
@@ -332,7 +336,7 @@ def test_windows_outside_the_training_are_refused(window, word):
 
 
 def test_batch_norm_is_refused_by_the_outer_loss():
-    spec = NetworkSpec(width=(4,), norm="batch")
+    spec = ConvNet(width=(4,), norm="batch")
     network = networks.build(spec, SHAPE, CLASSES)
     with pytest.raises(InputError, match="batch norm"):
         trained_loss(network, Inner(3, unroll.SGD(), 0.1))

@@ -14,11 +14,14 @@ from jaxdd.objectives.outer import Inner, trained_loss
 from jaxdd.objectives.portioned import count_portions
 from jaxdd.objectives.rows import drawn_rows
 from jaxdd.objectives.trajectory import Aids, Student, end_distance
-from jaxdd.records import AugmentSpec, NetworkSpec
+from jaxdd.records import (
+    AugmentSpec,
+    ConvNet,
+)
 from jaxdd.unroll import SGD, Backprop, Forward, Implicit, Separable
 
 SHAPE, CLASSES, ROWS = (4, 4, 1), 3, 6
-SPEC = NetworkSpec(width=(3,), norm="none", conv="stock")
+SPEC = ConvNet(width=(3,), norm="none", conv="stock")
 NETWORK = networks.build(SPEC, SHAPE, CLASSES)
 
 
@@ -120,7 +123,7 @@ def test_outer_losses_are_the_same_in_portions(x64, monkeypatch, key):
 )
 def test_portions_divide_the_rows(rows, portions):
     """4 rows are fastest, even numbers are near, and 23 have no divisor that is."""
-    network = networks.build(NetworkSpec(width=(32,) * 3), (32, 32, 3), 10)
+    network = networks.build(ConvNet(width=(32,) * 3), (32, 32, 3), 10)
     image = jax.ShapeDtypeStruct((200, 32, 32, 3), jnp.float32)
     assert count_portions(network, image, rows) == portions
     for adjoint in (Backprop("none"), Backprop("nested"), Separable()):
@@ -133,14 +136,14 @@ def test_portions_divide_the_rows(rows, portions):
 @pytest.mark.parametrize(("rows", "portions"), [(100, 50), (20, 10), (12, 2), (25, 5)])
 def test_portions_are_as_many_on_every_device(rows, portions):
     """Even numbers of rows near the fastest one; 25 rows cannot be shared."""
-    network = networks.build(NetworkSpec(width=(32,) * 3), (32, 32, 3), 10)
+    network = networks.build(ConvNet(width=(32,) * 3), (32, 32, 3), 10)
     image = jax.ShapeDtypeStruct((200, 32, 32, 3), jnp.float32)
     with set_around(make_mesh(data=2)):
         assert count_portions(network, image, rows) == portions
 
 
 def test_accelerators_take_all_rows_at_once(monkeypatch):
-    network = networks.build(NetworkSpec(width=(32,) * 3), (32, 32, 3), 10)
+    network = networks.build(ConvNet(width=(32,) * 3), (32, 32, 3), 10)
     image = jax.ShapeDtypeStruct((100, 32, 32, 3), jnp.float32)
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     assert count_portions(network, image, 100) == 1

@@ -11,7 +11,9 @@ from jaxdd import networks
 from jaxdd.base import Batch, Output, Synthetic, TeacherAsset, Variables
 from jaxdd.kernels.ridge import FREPO, KRR_ST, RFAD, Ridge
 from jaxdd.objectives.regression import krr_mse
-from jaxdd.records import NetworkSpec
+from jaxdd.records import (
+    ConvNet,
+)
 from tests.helpers import finite_difference
 from tests.objectives.numpy_krr_ssl import Block, outer_loss
 from tests.objectives.toy_network import in_float64, toy_network
@@ -221,7 +223,7 @@ def temporary_arrays(rows, chunk_synthetic, chunk_real, conv, real=256):
 
     For the paper's CIFAR-100 network, in units of one float32 array (1000, d+1).
     """
-    spec = NetworkSpec(width=(128, 256, 512), norm="batch", conv=conv)
+    spec = ConvNet(width=(128, 256, 512), norm="batch", conv=conv)
     network = networks.build(spec, (32, 32, 3), 512)
     array = lambda *shape: jax.ShapeDtypeStruct(shape, jnp.float32)
     objective = krr_mse(

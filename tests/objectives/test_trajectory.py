@@ -20,13 +20,17 @@ from jaxdd.objectives.trajectory import (
     expert_labels,
     perturbed,
 )
-from jaxdd.records import AugmentSpec, NetworkSpec
+from jaxdd.records import (
+    AugmentSpec,
+    ConvNet,
+    Mlp,
+)
 from jaxdd.unroll import Backprop, Separable
 from tests.helpers import finite_difference
 
 SHAPE, CLASSES = (4, 4, 1), 3
-NET = networks.build(NetworkSpec("mlp", width=(5,), norm="none"), SHAPE, CLASSES)
-CONV = networks.build(NetworkSpec(width=(3,), norm="none", conv="stock"), SHAPE, 3)
+NET = networks.build(Mlp(width=(5,)), SHAPE, CLASSES)
+CONV = networks.build(ConvNet(width=(3,), norm="none", conv="stock"), SHAPE, 3)
 
 
 @functools.cache

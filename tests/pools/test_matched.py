@@ -10,7 +10,9 @@ from jaxdd.base import Augment, Batch, Network, Output, Synthetic, Variables
 from jaxdd.errors import InputError
 from jaxdd.pools import matched
 from jaxdd.pools.matched import loops
-from jaxdd.records import NetworkSpec
+from jaxdd.records import (
+    ConvNet,
+)
 from jaxdd.training.statistics import settled
 
 ROWS, CLASSES = 6, 2
@@ -151,7 +153,7 @@ def test_augmentation_of_the_training_is_drawn_for_each_image(key, synthetic, re
 
 
 def test_statistics_come_from_sixteen_real_images_a_class(key, real, x64):
-    spec = NetworkSpec(width=(3,), norm="batch")
+    spec = ConvNet(width=(3,), norm="batch")
     network = networks.build(spec, (2, 2, 1), CLASSES)
     variables = jax.jit(network.init)(key)
     got = settled(network, variables, real)

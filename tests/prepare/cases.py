@@ -5,8 +5,9 @@ import dataclasses
 from jaxdd.base import Dataset
 from jaxdd.records import (
     AugmentSpec,
+    ConvNet,
     Experts,
-    NetworkSpec,
+    Mlp,
     OptimiserSpec,
     Recipe,
     Teacher,
@@ -20,7 +21,7 @@ RECIPE = Recipe(
     augment=AugmentSpec(shift=0.5, scale=0.1, noise=0.05),
 )
 TINY = Teacher(
-    network=NetworkSpec(width=(4,), norm="batch"),
+    network=ConvNet(width=(4,), norm="batch"),
     represent="output",
     outputs=6,
     projector=(),
@@ -31,7 +32,7 @@ TINY = Teacher(
 # One for each objective, with all the networks it knows; convolutions, which take long
 # to compile, in one of them only.
 _FLAT = dataclasses.replace(
-    TINY, network=NetworkSpec("mlp", (8,)), projector=(12, 5), predictor=(10, 5)
+    TINY, network=Mlp(width=(8,)), projector=(12, 5), predictor=(10, 5)
 )
 OBJECTIVES = {
     "barlow": TINY,
@@ -47,7 +48,7 @@ def toy_dataset() -> Dataset:
 
 
 EXPERTS = Experts(
-    network=NetworkSpec("mlp", (5,)),
+    network=Mlp(width=(5,)),
     recipe=Recipe(batch=20, optimiser=OptimiserSpec("sgd", 0.1, 0.0)),
     epochs=4,
     count=3,

@@ -18,13 +18,18 @@ from jaxdd.foreign import torch_file
 from jaxdd.prepare import expert_import, prepare
 from jaxdd.prepare.expert_course import expert_network, unravelled
 from jaxdd.prepare.expert_import import buffer_files
-from jaxdd.records import Experts, ExpertsNeed, NetworkSpec
+from jaxdd.records import (
+    ConvNet,
+    Experts,
+    ExpertsNeed,
+    ViT,
+)
 from jaxdd.training import scan_drive
 from tests.helpers import toy_corpus
 from tests.prepare.cases import replaced
 
 HERE = Path(__file__).parent / "buffers"
-THEIRS = Experts(NetworkSpec(width=(4,)), epochs=1, count=2, buffers=HERE)
+THEIRS = Experts(ConvNet(width=(4,)), epochs=1, count=2, buffers=HERE)
 
 
 def dataset():
@@ -79,15 +84,15 @@ def test_a_folder_of_files_in_their_order(tmp_path):
         ({"count": 3}, r"experts.count=3: .* holds 2 experts; set it to at most 2"),
         ({"epochs": 2}, r"experts.epochs=2: .* has 2 snapshots, so set .* at most 1"),
         (
-            {"network": NetworkSpec(width=(5,))},
+            {"network": ConvNet(width=(5,))},
             r"tensor 0 is \[4, 3, 3, 3\] and .*\[5,",
         ),
         (
-            {"network": NetworkSpec(width=(4, 4))},
+            {"network": ConvNet(width=(4, 4))},
             "has 6 tensors and the network here 10",
         ),
         (
-            {"network": NetworkSpec("vit", (8,), norm="layer", heads=2)},
+            {"network": ViT(width=(8,), norm="layer", heads=2)},
             "read for convnet and mlp",
         ),
         ({"buffers": HERE / "missing"}, "expected a replay_buffer_N.pt"),

@@ -16,7 +16,13 @@ from jaxdd.loop.loop import Loop
 from jaxdd.prepare import expert_training, open_store, prepare
 from jaxdd.prepare.expert_course import course_of, expert_network
 from jaxdd.prepare.experts import _folder, check_epochs
-from jaxdd.records import ExpertsNeed, NetworkSpec, OptimiserSpec, Recipe
+from jaxdd.records import (
+    ConvNet,
+    ExpertsNeed,
+    Mlp,
+    OptimiserSpec,
+    Recipe,
+)
 from jaxdd.training import scan_drive
 from jaxdd.training.examples import examples_of_corpus
 from jaxdd.training.together import Group
@@ -287,7 +293,7 @@ def test_experts_of_other_data_are_refused_with_both_hashes(prepared):
 
 
 def test_experts_of_another_network_are_refused(prepared):
-    need = _of_store(prepared[-1], network=NetworkSpec("mlp", (6,)))
+    need = _of_store(prepared[-1], network=Mlp(width=(6,)))
     message = r"another network: its width is \[5\], here network.width is \[6\]"
     with pytest.raises(InputError, match=message):
         prepare(need, toy_dataset(), drive=_never, cache=prepared[-1])
@@ -306,7 +312,7 @@ def test_networks_with_statistics_and_data_without_labels_are_refused():
     corpus = toy_dataset().train
     with pytest.raises(InputError, match=r"norm='batch'.*statistics"):
         expert_network(
-            replaced(EXPERTS, network=NetworkSpec(width=(2,), norm="batch")), corpus
+            replaced(EXPERTS, network=ConvNet(width=(2,), norm="batch")), corpus
         )
     with pytest.raises(InputError, match="no labels"):
         expert_network(EXPERTS, replaced(corpus, num_classes=0))

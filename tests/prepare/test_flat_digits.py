@@ -13,7 +13,7 @@ from jaxdd.records import (
     DataSpec,
     Experts,
     ExpertsNeed,
-    NetworkSpec,
+    Mlp,
     OptimiserSpec,
     Recipe,
 )
@@ -21,7 +21,7 @@ from jaxdd.training import losses
 from tests.prepare.cases import replaced
 
 EXPERTS = Experts(
-    NetworkSpec("mlp", (64, 64)),
+    Mlp(width=(64, 64)),
     Recipe(batch=256, optimiser=OptimiserSpec("sgd", 0.1, 0.0)),
     epochs=20,
     count=3,

@@ -14,7 +14,10 @@ import pytest
 from jaxdd import networks
 from jaxdd.base import Variables
 from jaxdd.prepare.flat import gsam
-from jaxdd.records import NetworkSpec, OptimiserSpec
+from jaxdd.records import (
+    ConvNet,
+    OptimiserSpec,
+)
 from jaxdd.training import fit_step, optimisers, supervised
 
 
@@ -35,7 +38,7 @@ def params_of(golden, case, step):
 
 @pytest.mark.parametrize("case", ["published", "strong"])
 def test_steps_equal_the_authors(case, golden, x64):
-    network = networks.build(NetworkSpec(width=(4, 4), conv="stock"), (8, 8, 3), 3)
+    network = networks.build(ConvNet(width=(4, 4), conv="stock"), (8, 8, 3), 3)
     sgd = OptimiserSpec("sgd", float(golden["rate"]), momentum=0.0)
     optimiser = optimisers.build(sgd, 10)
     direction = gsam(float(golden[f"{case}/rho"]), float(golden[f"{case}/alpha"]))
@@ -57,7 +60,7 @@ def test_steps_equal_the_authors(case, golden, x64):
 
 def test_the_cases_differ_from_plain_steps(golden, x64):
     """So that the comparison above could fail."""
-    network = networks.build(NetworkSpec(width=(4, 4), conv="stock"), (8, 8, 3), 3)
+    network = networks.build(ConvNet(width=(4, 4), conv="stock"), (8, 8, 3), 3)
     optimiser = optimisers.build(OptimiserSpec("sgd", float(golden["rate"]), 0.0), 10)
     step = jax.jit(fit_step(network, optimiser, supervised("cross_entropy")))
     for case in ("published", "strong"):

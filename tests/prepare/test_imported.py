@@ -14,12 +14,18 @@ from jaxdd.networks.imported import from_torch
 from jaxdd.networks.teacher import represent
 from jaxdd.prepare import prepare
 from jaxdd.prepare.imported import import_teacher, teacher_identity
-from jaxdd.records import NetworkSpec, Teacher, TeacherNeed, from_dict, to_dict
+from jaxdd.records import (
+    ResNet,
+    Teacher,
+    TeacherNeed,
+    from_dict,
+    to_dict,
+)
 from jaxdd.run import cli
 from tests.helpers import toy_corpus
 from tests.networks.test_imported import shapes
 
-NETWORK = NetworkSpec("resnet10", norm="batch")
+NETWORK = ResNet("resnet10", norm="batch")
 
 
 def written(path, seed=0):
@@ -110,7 +116,7 @@ def test_a_checkpoint_counts_by_its_content(checkpoint, tmp_path):
 
 def test_checkpoints_that_do_not_fit(checkpoint, dataset, tmp_path):
     path, _ = checkpoint
-    deeper = Teacher(NetworkSpec("resnet18", norm="batch"), checkpoint=path)
+    deeper = Teacher(ResNet("resnet18", norm="batch"), checkpoint=path)
     with pytest.raises(InputError, match=r"resnet10\.npz.*at layer1\.1\.conv1"):
         prepare(TeacherNeed(deeper), dataset)
     missing = Teacher(NETWORK, checkpoint=tmp_path / "none.pt")

@@ -9,7 +9,11 @@ from jaxdd.methods.kernel._presets import DATA, FC1
 from jaxdd.methods.kernel.kip import KipConfig, kip
 from jaxdd.methods.kernel.label_solve import LabelSolveConfig, label_solve
 from jaxdd.methods.kernel.rfad import RfadConfig, rfad
-from jaxdd.records import AugmentSpec, KernelSpec, NetworkSpec
+from jaxdd.records import (
+    AugmentSpec,
+    ConvNet,
+    KernelSpec,
+)
 
 SHAPES = {"digits": ((8, 8, 1), 10)} | {
     spec.name: (shape, classes) for spec, shape, classes in DATA.values()
@@ -62,9 +66,7 @@ def test_bad_settings_are_named():
             task, LabelSolveConfig(kernel=KernelSpec("conjugate"))
         ),
         r"distill\.members=0": lambda: rfad(task, RfadConfig(members=0)),
-        r"norm='batch'": lambda: rfad(
-            task, RfadConfig(network=NetworkSpec(norm="batch"))
-        ),
+        r"norm='batch'": lambda: rfad(task, RfadConfig(network=ConvNet(norm="batch"))),
         r"distill\.loss='hinge'": lambda: rfad(task, RfadConfig(loss="hinge")),
     }
     for words, build in wrong.items():

@@ -12,8 +12,10 @@ from jaxdd.errors import InputError
 from jaxdd.presets import fitting
 from jaxdd.records import (
     AugmentSpec,
+    ConvNet,
     DataSpec,
     LoopConfig,
+    Mlp,
     NetworkSpec,
     OptimiserSpec,
     Preset,
@@ -29,7 +31,7 @@ class Settings:
 
     batch: int = 8
     outer: OptimiserSpec = OptimiserSpec()
-    network: NetworkSpec = NetworkSpec()
+    network: NetworkSpec = ConvNet()
     augment: AugmentSpec = AugmentSpec()
 
 
@@ -105,7 +107,7 @@ def test_override_finds_settings_by_name() -> None:
         },
     )
     assert changed.distill == Settings(
-        4, OptimiserSpec("adam", 0.5), NetworkSpec(width=(3, 4))
+        4, OptimiserSpec("adam", 0.5), ConvNet(width=(3, 4))
     )
     assert changed.run.steps == 7
     assert changed.data.whitening == "none"
@@ -147,13 +149,13 @@ def test_from_preset_takes_everything() -> None:
 
 
 def test_fitted_networks_do_not_pool_the_image_away() -> None:
-    deep = Settings(network=NetworkSpec(width=(1, 2, 3, 4, 5, 6)))
+    deep = Settings(network=ConvNet(width=(1, 2, 3, 4, 5, 6)))
     fitted = fitting.fit_networks(deep, 8)
     assert fitted.network.width == (1, 2, 3)
     assert dataclasses.replace(fitted, network=deep.network) == deep
-    repeated = NetworkSpec(width=(4,), depth=5)
+    repeated = ConvNet(width=(4,), depth=5)
     assert fitting.fit_networks(repeated, 16).depth == 4
-    kept = NetworkSpec("mlp", width=(9, 9, 9, 9, 9))
+    kept = Mlp(width=(9, 9, 9, 9, 9))
     assert fitting.fit_networks(kept, 4) == kept
 
 

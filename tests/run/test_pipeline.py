@@ -17,9 +17,9 @@ from jaxdd.errors import InputError
 from jaxdd.loop.log import read_metrics
 from jaxdd.loop.loop import Loop
 from jaxdd.records import (
+    ConvNet,
     DataSpec,
     LoopConfig,
-    NetworkSpec,
     OptimiserSpec,
     Preset,
     Protocol,
@@ -32,7 +32,7 @@ from tests.helpers import toy_images
 
 TINY = Protocol(
     name="tiny",
-    network=NetworkSpec(width=(4,), norm="batch"),
+    network=ConvNet(width=(4,), norm="batch"),
     train=Recipe(steps=3, optimiser=OptimiserSpec("sgd", 0.1)),
 )
 

@@ -10,7 +10,10 @@ from jaxdd import select
 from jaxdd.errors import InputError
 from jaxdd.kernels import linear
 from jaxdd.kernels.ridge import Ridge
-from jaxdd.records import KernelSpec, NetworkSpec
+from jaxdd.records import (
+    KernelSpec,
+    Mlp,
+)
 from jaxdd.select.leverage import leverage_scores
 from jaxdd.select.selection import Group, Space
 from tests.helpers import toy_corpus
@@ -186,7 +189,7 @@ def test_leverage_draws_in_proportion(x64) -> None:
 
 def test_spaces_of_a_corpus(key: jax.Array) -> None:
     corpus = toy_corpus(per_class=5)
-    network = NetworkSpec("mlp", width=(7,), norm="none")
+    network = Mlp(width=(7,))
     pixels = select.space_of(KernelSpec("linear"), corpus, key)
     assert pixels.points.shape == (20, 64)
     for name, width in (("conjugate", 7), ("random_features", 15)):

@@ -7,7 +7,11 @@ import pytest
 
 from jaxdd import networks
 from jaxdd.base import Variables
-from jaxdd.records import NetworkSpec, OptimiserSpec
+from jaxdd.records import (
+    ConvNet,
+    OptimiserSpec,
+    ResNet,
+)
 from jaxdd.training import fit_step, portions, supervised
 from jaxdd.training.batches import Weighted
 from jaxdd.training.optimisers import build
@@ -16,7 +20,7 @@ SHAPE, CLASSES, ROWS = (8, 8, 3), 3, 10
 
 
 def made(**options):
-    spec = NetworkSpec(**{"width": (4, 4), **options})
+    spec = ConvNet(**{"width": (4, 4), **options})
     network = networks.build(spec, SHAPE, CLASSES)
     return network, jax.jit(network.init)(jax.random.key(0))
 
@@ -117,14 +121,14 @@ def test_fit_step_is_the_same_by_rows(x64, monkeypatch):
     ],
 )
 def test_portions_fit_the_cache(width, count, rows):
-    network = networks.build(NetworkSpec(width=(width,) * 3), (32, 32, 3), 10)
+    network = networks.build(ConvNet(width=(width,) * 3), (32, 32, 3), 10)
     variables = jax.eval_shape(network.init, jax.random.key(0))
     images = jax.ShapeDtypeStruct((count, 32, 32, 3), jnp.float32)
     assert portions.portion_rows(network, variables, images) == rows
 
 
 def test_many_parameters_need_large_portions():
-    network = networks.build(NetworkSpec(name="resnet18"), (32, 32, 3), 10)
+    network = networks.build(ResNet("resnet18"), (32, 32, 3), 10)
     variables = jax.eval_shape(network.init, jax.random.key(0))
     images = jax.ShapeDtypeStruct((100, 32, 32, 3), jnp.float32)
     assert portions.portion_rows(network, variables, images) == 100

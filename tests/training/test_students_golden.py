@@ -16,7 +16,10 @@ import pytest
 from jaxdd import networks
 from jaxdd.augment import dsa
 from jaxdd.base import Variables
-from jaxdd.records import NetworkSpec, OptimiserSpec
+from jaxdd.records import (
+    ConvNet,
+    OptimiserSpec,
+)
 from jaxdd.training import fit_step, optimisers, supervised
 from jaxdd.training.batches import Weighted
 
@@ -49,7 +52,7 @@ def batches(golden, case):
 
 
 def network():
-    return networks.build(NetworkSpec(width=(4, 4)), (8, 8, 3), 3)
+    return networks.build(ConvNet(width=(4, 4)), (8, 8, 3), 3)
 
 
 def trained(golden, case, spec):

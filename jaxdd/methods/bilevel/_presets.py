@@ -4,7 +4,10 @@ from typing import Any
 
 from jaxdd.presets.fitting import filled
 from jaxdd.presets.fitting import plain as presets
-from jaxdd.records import NetworkSpec, OptimiserSpec
+from jaxdd.records import (
+    Mlp,
+    OptimiserSpec,
+)
 
 __all__ = ["presets", "smoke"]
 
@@ -12,7 +15,7 @@ __all__ = ["presets", "smoke"]
 def smoke(config: type, **changes: Any) -> Any:
     """Settings that run in seconds on tiny images: three steps of a small MLP."""
     common = {
-        "network": NetworkSpec("mlp", width=(8,), norm="none"),
+        "network": Mlp(width=(8,)),
         "inner_steps": 3,
         "batch": 24,
         "optimiser": OptimiserSpec("adam", 0.03),

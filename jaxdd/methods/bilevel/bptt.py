@@ -44,7 +44,13 @@ from jaxdd.errors import InputError, check_numbers
 from jaxdd.objectives.outer import Inner, trained_loss
 from jaxdd.objectives.rows import drawn_rows
 from jaxdd.pools import fresh
-from jaxdd.records import AdjointSpec, AugmentSpec, NetworkSpec, OptimiserSpec
+from jaxdd.records import (
+    AdjointSpec,
+    AugmentSpec,
+    ConvNet,
+    NetworkSpec,
+    OptimiserSpec,
+)
 from jaxdd.training import optimisers
 
 __all__ = ["METHOD", "BpttConfig", "bptt"]
@@ -54,7 +60,7 @@ __all__ = ["METHOD", "BpttConfig", "bptt"]
 class BpttConfig:
     """Settings of BPTT; the defaults are the paper's for CIFAR-10."""
 
-    network: NetworkSpec = NetworkSpec(width=(128, 128, 128))
+    network: NetworkSpec = ConvNet(width=(128, 128, 128))
     """Without batch norm."""
     inner_steps: int = 150
     """T, of the inner training."""

@@ -18,9 +18,9 @@ from jaxdd.presets.digits import DIGITS, DIGITS_MLP, DIGITS_STUDENT
 from jaxdd.presets.mnist import MNIST, MNIST_NET, MNIST_STUDENT
 from jaxdd.records import (
     AugmentSpec,
+    ConvNet,
     DataSpec,
     Expected,
-    NetworkSpec,
     OptimiserSpec,
     Preset,
     Protocol,
@@ -29,7 +29,7 @@ from jaxdd.records import (
 
 __all__ = ["PRESETS", "SMOKE"]
 
-_NET = NetworkSpec(width=(128, 128, 128))
+_NET = ConvNet(width=(128, 128, 128))
 _STUDENT = Protocol(
     name="rtp",
     network=_NET,

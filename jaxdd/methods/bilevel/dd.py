@@ -55,7 +55,14 @@ from jaxdd.errors import InputError, check_numbers
 from jaxdd.objectives.outer import Inner, trained_loss
 from jaxdd.objectives.rows import ordered_rows
 from jaxdd.pools import fresh, one_start, trained
-from jaxdd.records import AdjointSpec, Experts, ExpertsNeed, NetworkSpec, OptimiserSpec
+from jaxdd.records import (
+    AdjointSpec,
+    Experts,
+    ExpertsNeed,
+    LeNet,
+    NetworkSpec,
+    OptimiserSpec,
+)
 from jaxdd.training import optimisers
 
 __all__ = ["METHOD", "DdConfig", "dd"]
@@ -65,7 +72,7 @@ __all__ = ["METHOD", "DdConfig", "dd"]
 class DdConfig:
     """Settings of DD; the defaults are the code's for MNIST and random networks."""
 
-    network: NetworkSpec = NetworkSpec("lenet", norm="none", initialiser="xavier")
+    network: NetworkSpec = LeNet(initialiser="xavier")
     """Without batch norm."""
     start: Literal["random", "fixed", "trained"] = "random"
     """Where networks begin: anew at every step, always with the same weights, or as

@@ -20,8 +20,10 @@ from jaxdd.methods.bilevel.dd import DdConfig
 from jaxdd.presets.digits import DIGITS, DIGITS_MLP
 from jaxdd.presets.mnist import MNIST, MNIST_NET
 from jaxdd.records import (
+    AlexNet,
     DataSpec,
     Expected,
+    LeNet,
     NetworkSpec,
     OptimiserSpec,
     Preset,
@@ -60,8 +62,8 @@ def _paper(
     )
 
 
-_LENET = NetworkSpec("lenet", norm="none", initialiser="xavier")
-_ALEXNET = NetworkSpec("alexnet", norm="none", initialiser="xavier")
+_LENET = LeNet(initialiser="xavier")
+_ALEXNET = AlexNet(norm="none", initialiser="xavier")
 
 PRESETS: dict[str, Preset] = {
     "digits": Preset(

@@ -46,7 +46,13 @@ from jaxdd.errors import check_numbers
 from jaxdd.objectives.outer import Inner, Window, trained_loss
 from jaxdd.objectives.rows import drawn_rows
 from jaxdd.pools import fresh
-from jaxdd.records import AdjointSpec, AugmentSpec, NetworkSpec, OptimiserSpec
+from jaxdd.records import (
+    AdjointSpec,
+    AugmentSpec,
+    ConvNet,
+    NetworkSpec,
+    OptimiserSpec,
+)
 from jaxdd.training import optimisers
 
 __all__ = ["METHOD", "RatBpttConfig", "rat_bptt"]
@@ -56,7 +62,7 @@ __all__ = ["METHOD", "RatBpttConfig", "rat_bptt"]
 class RatBpttConfig:
     """Settings of RaT-BPTT; the defaults are the paper's for CIFAR-10 at ipc 10."""
 
-    network: NetworkSpec = NetworkSpec(width=(128, 128, 128))
+    network: NetworkSpec = ConvNet(width=(128, 128, 128))
     """Without batch norm."""
     inner_steps: int = 60
     """M, of the window."""

@@ -24,9 +24,9 @@ from jaxdd.presets.digits import DIGITS, DIGITS_MLP, DIGITS_STUDENT
 from jaxdd.presets.mnist import MNIST, MNIST_NET, MNIST_STUDENT
 from jaxdd.records import (
     AugmentSpec,
+    ConvNet,
     DataSpec,
     Expected,
-    NetworkSpec,
     OptimiserSpec,
     Preset,
     Protocol,
@@ -54,7 +54,7 @@ def _paper(
 
     `share` is the number of real batches in an epoch, which have the same window.
     """
-    network = NetworkSpec(width=(128,) * depth)
+    network = ConvNet(width=(128,) * depth)
     return Preset(
         distill=RatBpttConfig(network=network, share=share, **settings),
         data=data,

@@ -43,7 +43,13 @@ from jaxdd.errors import InputError, check_numbers
 from jaxdd.objectives.outer import Inner, trained_loss
 from jaxdd.objectives.rows import drawn_rows
 from jaxdd.pools import fresh
-from jaxdd.records import AdjointSpec, AugmentSpec, NetworkSpec, OptimiserSpec
+from jaxdd.records import (
+    AdjointSpec,
+    AugmentSpec,
+    ConvNet,
+    NetworkSpec,
+    OptimiserSpec,
+)
 from jaxdd.training import optimisers
 
 __all__ = ["METHOD", "RtpConfig", "rtp"]
@@ -53,7 +59,7 @@ __all__ = ["METHOD", "RtpConfig", "rtp"]
 class RtpConfig:
     """Settings of RTP; the defaults are the paper's for CIFAR-10, budget ipc 1."""
 
-    network: NetworkSpec = NetworkSpec(width=(128, 128, 128))
+    network: NetworkSpec = ConvNet(width=(128, 128, 128))
     """Without batch norm."""
     bases: int = 16
     """K."""

@@ -5,9 +5,10 @@ from typing import Any
 from jaxdd.presets.fitting import filled
 from jaxdd.presets.fitting import plain as presets
 from jaxdd.records import (
+    ConvNet,
     DataSpec,
     KernelSpec,
-    NetworkSpec,
+    Mlp,
     OptimiserSpec,
     Preset,
     Protocol,
@@ -37,7 +38,7 @@ MNIST_14 = DataSpec(
 MNIST_16 = DataSpec(
     "mnist", train_limit=6000, test_limit=2000, pad=2, pool=2, limit_takes="first"
 )
-SMALL_NET = NetworkSpec(width=(16, 32), norm="none", initialiser="flax")
+SMALL_NET = ConvNet(width=(16, 32), norm="none", initialiser="flax")
 
 DATA: dict[str, tuple[DataSpec, tuple[int, int, int], int]] = {
     "mnist": (DataSpec("mnist"), (28, 28, 1), 10),
@@ -81,7 +82,7 @@ def small(config: Any) -> Preset:
 def smoke(config: type, **changes: Any) -> Any:
     """Settings that run in seconds on tiny images: a linear kernel, a small pool."""
     common = {
-        "network": NetworkSpec("mlp", width=(6,), norm="none", initialiser="flax"),
+        "network": Mlp(width=(6,), initialiser="flax"),
         "kernel": KernelSpec("linear"),
         "pool": 2,
         "max_age": 4,

@@ -48,7 +48,12 @@ from jaxdd.errors import check_numbers
 from jaxdd.kernels import Ridge
 from jaxdd.objectives.labelled import krr_labels
 from jaxdd.pools import fresh, online
-from jaxdd.records import NetworkSpec, OptimiserSpec
+from jaxdd.records import (
+    BatchNorm,
+    ConvNet,
+    NetworkSpec,
+    OptimiserSpec,
+)
 from jaxdd.training import optimisers
 
 __all__ = ["METHOD", "FrepoConfig", "frepo"]
@@ -58,13 +63,12 @@ __all__ = ["METHOD", "FrepoConfig", "frepo"]
 class FrepoConfig:
     """Settings of FRePo; the defaults are the authors' for CIFAR-10."""
 
-    network: NetworkSpec = NetworkSpec(
+    network: NetworkSpec = ConvNet(
         width=(128, 256, 512),
         norm="batch",
         initialiser="flax",
-        batch_momentum=0.1,
         norm_place="before",
-        running_variance="biased",
+        batch_norm=BatchNorm(0.1, "biased"),
     )
     """Networks of the pool."""
     pool: int = 10

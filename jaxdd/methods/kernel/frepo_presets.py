@@ -28,9 +28,10 @@ from jaxdd.methods.kernel._presets import MNIST_16, SMALL_NET, small, smoke
 from jaxdd.methods.kernel.frepo import FrepoConfig
 from jaxdd.presets import protocols
 from jaxdd.records import (
+    BatchNorm,
+    ConvNet,
     DataSpec,
     Expected,
-    NetworkSpec,
     OptimiserSpec,
     Preset,
 )
@@ -65,7 +66,7 @@ _MNIST28 = dataclasses.replace(
     evaluate=dataclasses.replace(
         protocols.named("frepo", (28, 28, 1), size=10, mirrors=False),
         name="frepo_w32",
-        network=NetworkSpec(width=(32, 64, 128), norm="none", initialiser="flax"),
+        network=ConvNet(width=(32, 64, 128), norm="none", initialiser="flax"),
     ),
     expected=(Expected("accuracy", 0.8, "lower bound, of 0.93 at width 128"),),
     hours="half an hour (estimate)",
@@ -135,13 +136,12 @@ PRESETS: dict[str, Preset] = {
 
 SMOKE = smoke(
     FrepoConfig,
-    network=NetworkSpec(
+    network=ConvNet(
         width=(4, 8),
         norm="batch",
         initialiser="flax",
-        batch_momentum=0.1,
         norm_place="before",
-        running_variance="biased",
+        batch_norm=BatchNorm(0.1, "biased"),
     ),
     network_optimiser=OptimiserSpec("adam", 1e-3),
     optimiser=OptimiserSpec("lamb", 1e-2, schedule="cosine", final=0.1),

@@ -35,10 +35,10 @@ from jaxdd.methods.kernel._presets import (
 )
 from jaxdd.methods.kernel.kip import KipConfig
 from jaxdd.records import (
+    ConvNet,
     DataSpec,
     Expected,
     KernelSpec,
-    NetworkSpec,
     OptimiserSpec,
     Preset,
     Protocol,
@@ -79,7 +79,7 @@ def _student(name: str, kernel: KernelSpec) -> Protocol:
     """The wide network of kip/nn_training.ipynb, and the regression itself."""
     return Protocol(
         name=name,
-        network=NetworkSpec(
+        network=ConvNet(
             width=(1024,) * 3, norm="none", initialiser="he", pad_grey=False
         ),
         # Half the mean squared error plus 0.0005 ||w||^2.

@@ -49,6 +49,7 @@ from jaxdd.networks.teacher import represent
 from jaxdd.objectives.regression import krr_mse
 from jaxdd.pools import online
 from jaxdd.records import (
+    ConvNet,
     NetworkSpec,
     OptimiserSpec,
     Teacher,
@@ -64,7 +65,7 @@ __all__ = ["METHOD", "KrrSslConfig", "krr_ssl"]
 class KrrSslConfig:
     """Settings of KRR-ST; the defaults are the paper's for CIFAR-100 (m = 1000)."""
 
-    network: NetworkSpec = NetworkSpec(width=(128, 256, 512), norm="batch")
+    network: NetworkSpec = ConvNet(width=(128, 256, 512), norm="batch")
     """Networks of the pool."""
     pool: int = 10
     """Networks in the pool."""

@@ -24,9 +24,9 @@ from jaxdd.presets import protocols
 from jaxdd.presets import teachers as _teachers
 from jaxdd.records import (
     AugmentSpec,
+    ConvNet,
     DataSpec,
     Expected,
-    NetworkSpec,
     OptimiserSpec,
     Preset,
     Protocol,
@@ -37,7 +37,7 @@ from jaxdd.records import (
 
 __all__ = ["PRESETS", "SMOKE"]
 
-_SMALL = NetworkSpec(width=(16, 32), norm="batch")
+_SMALL = ConvNet(width=(16, 32), norm="batch")
 _SMALL_POOL = OptimiserSpec("sgd", 0.05, 0.9, 1e-3)
 _SMALL_CONFIG = KrrSslConfig(
     network=_SMALL,
@@ -110,7 +110,7 @@ _MNIST = dataclasses.replace(
     hours="about 10 minutes",
 )
 
-_CPU_NET = NetworkSpec(width=(32, 64, 128), norm="batch")
+_CPU_NET = ConvNet(width=(32, 64, 128), norm="batch")
 _CIFAR10_CPU = Preset(
     distill=dataclasses.replace(
         _SMALL_CONFIG,
@@ -208,7 +208,7 @@ _FOLDER = dataclasses.replace(
     hours="minutes for 1,000 photos (estimate)",
 )
 
-_PAPER_NET = NetworkSpec(width=(128, 256, 512), norm="batch")
+_PAPER_NET = ConvNet(width=(128, 256, 512), norm="batch")
 _PAPER_PROTOCOL = protocols.known("krr_st")
 _CIFAR100 = Preset(
     distill=KrrSslConfig(
@@ -235,7 +235,7 @@ def _fine_grained(**figures: float) -> tuple[Expected, ...]:
     )
 
 
-_TINY_NET = NetworkSpec(width=(64, 128, 256, 512), norm="batch")
+_TINY_NET = ConvNet(width=(64, 128, 256, 512), norm="batch")
 
 PRESETS: dict[str, Preset] = {
     "digits": _DIGITS,
@@ -288,7 +288,7 @@ PRESETS: dict[str, Preset] = {
     ),
 }
 
-_TINY = NetworkSpec(width=(4, 8), norm="batch")
+_TINY = ConvNet(width=(4, 8), norm="batch")
 SMOKE = smoke(
     KrrSslConfig,
     network=_TINY,

@@ -68,7 +68,12 @@ from jaxdd.objectives.implicit import ImplicitSettings, implicit_krr
 from jaxdd.objectives.labelled import with_mirrors
 from jaxdd.objectives.linearised import Solver
 from jaxdd.pools import online
-from jaxdd.records import NetworkSpec, OptimiserSpec
+from jaxdd.records import (
+    ConvNet,
+    NetworkSpec,
+    OptimiserSpec,
+    Softplus,
+)
 from jaxdd.training import optimisers
 
 __all__ = ["METHOD", "RcigConfig", "rcig"]
@@ -78,8 +83,8 @@ __all__ = ["METHOD", "RcigConfig", "rcig"]
 class RcigConfig:
     """Settings of RCIG; the defaults are the authors' for CIFAR-10."""
 
-    network: NetworkSpec = NetworkSpec(
-        width=(128, 256, 512), norm="none", initialiser="flax", activation="softplus"
+    network: NetworkSpec = ConvNet(
+        width=(128, 256, 512), norm="none", initialiser="flax", activation=Softplus()
     )
     """Networks of the pool. It needs forward mode: conv="auto" stands for "rows" on
     CPU, and "cpu" is refused."""

@@ -26,15 +26,23 @@ from typing import Any
 from jaxdd.methods.kernel import frepo_presets as frepo
 from jaxdd.methods.kernel._presets import smoke
 from jaxdd.methods.kernel.rcig import RcigConfig
-from jaxdd.records import AugmentSpec, NetworkSpec, OptimiserSpec, Preset, Protocol
+from jaxdd.records import (
+    AugmentSpec,
+    ConvNet,
+    NetworkSpec,
+    OptimiserSpec,
+    Preset,
+    Protocol,
+    Softplus,
+)
 
 __all__ = ["PRESETS", "SMOKE"]
 
 _SMALL = dataclasses.replace(
     frepo.PRESETS["digits"],
     distill=RcigConfig(
-        network=NetworkSpec(
-            width=(16, 32), norm="none", initialiser="flax", activation="softplus"
+        network=ConvNet(
+            width=(16, 32), norm="none", initialiser="flax", activation=Softplus()
         ),
         pool=10,
         network_optimiser=OptimiserSpec("adam", 9e-4),

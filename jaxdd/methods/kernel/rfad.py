@@ -61,7 +61,11 @@ from jaxdd.kernels.random_features import draw
 from jaxdd.kernels.ridge import Ridge
 from jaxdd.objectives.kernel_regression import kernel_regression, random_feature_blocks
 from jaxdd.pools import drawn
-from jaxdd.records import NetworkSpec, OptimiserSpec
+from jaxdd.records import (
+    ConvNet,
+    NetworkSpec,
+    OptimiserSpec,
+)
 from jaxdd.training import optimisers
 
 __all__ = ["METHOD", "RfadConfig", "rfad"]
@@ -71,7 +75,7 @@ __all__ = ["METHOD", "RfadConfig", "rfad"]
 class RfadConfig:
     """Settings of RFAD; the defaults are the paper's for CIFAR-10."""
 
-    network: NetworkSpec = NetworkSpec(
+    network: NetworkSpec = ConvNet(
         width=(256, 256, 256), norm="none", initialiser="he", pad_grey=False
     )
     """Of every member, at its random start."""

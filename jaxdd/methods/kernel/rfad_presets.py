@@ -23,9 +23,9 @@ import dataclasses
 from jaxdd.methods.kernel._presets import DATA, MNIST_16, SMALL_NET, small, smoke
 from jaxdd.methods.kernel.rfad import RfadConfig
 from jaxdd.records import (
+    ConvNet,
     Expected,
     KernelSpec,
-    NetworkSpec,
     OptimiserSpec,
     Preset,
     Protocol,
@@ -77,7 +77,7 @@ def _student(data: str, ipc: int) -> Protocol:
     wide = (KernelSpec("nngp", "convnet3"), KernelSpec("ntk", "convnet3"))
     return Protocol(
         name="rfad",
-        network=NetworkSpec(
+        network=ConvNet(
             width=(1024,) * 3, norm="none", initialiser="he", pad_grey=False
         ),
         train=Recipe(
@@ -149,7 +149,7 @@ PRESETS: dict[str, Preset] = {
 
 SMOKE = smoke(
     RfadConfig,
-    network=NetworkSpec(width=(4,), norm="none", initialiser="he"),
+    network=ConvNet(width=(4,), norm="none", initialiser="he"),
     members=2,
     optimiser=OptimiserSpec("adabelief", 1e-2),
     held_out=4,

@@ -9,7 +9,7 @@ from jaxdd.presets.fitting import plain as presets
 from jaxdd.records import (
     DataSpec,
     Expected,
-    NetworkSpec,
+    Mlp,
     OptimiserSpec,
     Preset,
     Protocol,
@@ -92,7 +92,7 @@ def table(
 def smoke(config: type, **changes: Any) -> Any:
     """Settings that run in seconds on tiny images: a small MLP, few real images."""
     common = {
-        "network": NetworkSpec("mlp", width=(16,), norm="none"),
+        "network": Mlp(width=(16,)),
         "optimiser": OptimiserSpec("sgd", 0.1, 0.5),
         "batch": 8,
     }

@@ -43,7 +43,12 @@ from jaxdd.decoders.initial import Start
 from jaxdd.errors import InputError
 from jaxdd.objectives.moments import mean_features
 from jaxdd.pools import fresh
-from jaxdd.records import AugmentSpec, NetworkSpec, OptimiserSpec
+from jaxdd.records import (
+    AugmentSpec,
+    ConvNet,
+    NetworkSpec,
+    OptimiserSpec,
+)
 from jaxdd.training import optimisers
 
 __all__ = ["METHOD", "DmConfig", "dm"]
@@ -53,7 +58,7 @@ __all__ = ["METHOD", "DmConfig", "dm"]
 class DmConfig:
     """Settings of DM; the defaults are the paper's for CIFAR-10, augmentation aside."""
 
-    network: NetworkSpec = NetworkSpec(width=(128, 128, 128))
+    network: NetworkSpec = ConvNet(width=(128, 128, 128))
     """With norm="batch" all classes go through the network together."""
     optimiser: OptimiserSpec = OptimiserSpec("sgd", 1.0, 0.5)
     """Of the images. The gradient of an image falls as 1/ipc; the paper takes a

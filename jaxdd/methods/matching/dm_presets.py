@@ -21,9 +21,9 @@ from jaxdd.methods.matching.dm import DmConfig
 from jaxdd.presets import protocols
 from jaxdd.records import (
     AugmentSpec,
+    ConvNet,
     DataSpec,
     Expected,
-    NetworkSpec,
     OptimiserSpec,
     Preset,
     Protocol,
@@ -34,9 +34,9 @@ __all__ = ["PRESETS", "SMOKE"]
 
 # The students of the field's labelled protocols (`dc`, `vico`), shorter.
 _STUDENT = OptimiserSpec("sgd", 0.01, 0.9, 5e-4, schedule="step")
-_DIGITS_NET = NetworkSpec(width=(16, 16))
-_MNIST_NET = NetworkSpec(width=(32, 32, 32))
-_PAPER_NET = NetworkSpec(width=(128, 128, 128))
+_DIGITS_NET = ConvNet(width=(16, 16))
+_MNIST_NET = ConvNet(width=(32, 32, 32))
+_PAPER_NET = ConvNet(width=(128, 128, 128))
 
 
 def _paper(
@@ -171,7 +171,7 @@ PRESETS: dict[str, Preset] = {
 
 SMOKE = smoke(
     DmConfig,
-    network=NetworkSpec(width=(4, 8)),
+    network=ConvNet(width=(4, 8)),
     augment=AugmentSpec(crop=1),
     chunk_real=16,
     chunk_synthetic=4,

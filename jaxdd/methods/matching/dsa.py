@@ -41,7 +41,12 @@ from jaxdd.decoders.initial import Start
 from jaxdd.errors import InputError
 from jaxdd.objectives.gradient import Distance, class_gradients
 from jaxdd.pools.matched import loops, matched
-from jaxdd.records import AugmentSpec, NetworkSpec, OptimiserSpec
+from jaxdd.records import (
+    AugmentSpec,
+    ConvNet,
+    NetworkSpec,
+    OptimiserSpec,
+)
 from jaxdd.training import optimisers
 
 __all__ = ["METHOD", "DsaConfig", "dsa"]
@@ -51,7 +56,7 @@ __all__ = ["METHOD", "DsaConfig", "dsa"]
 class DsaConfig:
     """Settings of DSA; the defaults are the authors' for natural images."""
 
-    network: NetworkSpec = NetworkSpec(width=(128, 128, 128))
+    network: NetworkSpec = ConvNet(width=(128, 128, 128))
     optimiser: OptimiserSpec = OptimiserSpec("sgd", 0.1, 0.5)
     """Of the images; the authors take 0.01 for an MLP. The loss is a sum over classes
     and channels: with other widths or other numbers of classes the best rate moves."""

@@ -10,10 +10,11 @@ from jaxdd.presets.fitting import filled
 from jaxdd.presets.fitting import plain as presets
 from jaxdd.presets.mnist import MNIST_NET, MNIST_STUDENT
 from jaxdd.records import (
+    ConvNet,
     DataSpec,
     Expected,
     Experts,
-    NetworkSpec,
+    Mlp,
     OptimiserSpec,
     Preset,
     Protocol,
@@ -49,7 +50,7 @@ MNIST_EXPERTS = Experts(
     count=12,
 )
 CIFAR_CPU_EXPERTS = Experts(
-    network=NetworkSpec(width=(16, 16, 16)),
+    network=ConvNet(width=(16, 16, 16)),
     recipe=Recipe(batch=64, optimiser=OptimiserSpec("sgd", 0.02, 0.0)),
     epochs=3,
     count=12,
@@ -87,7 +88,7 @@ def soft(protocol: Protocol) -> Protocol:
 def experts(depth: int, **changes: Any) -> Experts:
     """The papers' experts: 100 ConvNets of width 128, 50 epochs, with augmentation."""
     made = Experts(
-        network=NetworkSpec(width=(128,) * depth),
+        network=ConvNet(width=(128,) * depth),
         recipe=Recipe(batch=256, optimiser=sgd(0.01, 0.0), augment=_DSA),
     )
     return dataclasses.replace(made, **changes)
@@ -239,7 +240,7 @@ def smoke(config: type, **changes: Any) -> Any:
 def smoke_experts(width: int = 8, rate: float = 0.1, **changes: Any) -> Experts:
     """Two MLPs of one layer, trained for four epochs."""
     made = Experts(
-        network=NetworkSpec("mlp", width=(width,), norm="none"),
+        network=Mlp(width=(width,)),
         recipe=Recipe(batch=8, optimiser=sgd(rate, 0.0)),
         epochs=4,
         count=2,

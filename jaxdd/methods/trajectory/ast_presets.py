@@ -27,7 +27,12 @@ from jaxdd.methods.trajectory._presets import (
     smoke_experts,
 )
 from jaxdd.methods.trajectory.ast import EXPERT_OPTIMISER, AstConfig
-from jaxdd.records import NetworkSpec, OptimiserSpec, Preset, Recipe
+from jaxdd.records import (
+    ConvNet,
+    OptimiserSpec,
+    Preset,
+    Recipe,
+)
 
 __all__ = ["PRESETS", "SMOKE"]
 
@@ -94,7 +99,7 @@ PRESETS: dict[str, Preset] = {
 SMOKE = smoke(
     AstConfig,
     experts=smoke_experts(
-        network=NetworkSpec(width=(4,), norm="none"),
+        network=ConvNet(width=(4,), norm="none"),
         recipe=Recipe(batch=8, optimiser=OptimiserSpec("sgd", 0.05, 0.9)),
         kind="smooth",
         damped_epochs=2,

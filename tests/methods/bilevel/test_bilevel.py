@@ -14,12 +14,17 @@ from jaxdd.methods.bilevel.bptt import BpttConfig, bptt
 from jaxdd.methods.bilevel.dd import DdConfig, dd
 from jaxdd.methods.bilevel.rat_bptt import RatBpttConfig, rat_bptt
 from jaxdd.methods.bilevel.rtp import RtpConfig, rtp
-from jaxdd.records import AugmentSpec, NetworkSpec, OptimiserSpec
+from jaxdd.records import (
+    AugmentSpec,
+    ConvNet,
+    Mlp,
+    OptimiserSpec,
+)
 from tests.helpers import toy_corpus
 
 TASK = Task((8, 8, 1), 4, 8, 2, 20, 48)
-MLP = NetworkSpec("mlp", width=(6,), norm="none")
-BATCH_NORM = NetworkSpec(width=(4,), norm="batch")
+MLP = Mlp(width=(6,))
+BATCH_NORM = ConvNet(width=(4,), norm="batch")
 LONG = {"network": MLP, "inner_steps": 4, "rate": 0.2, "batch": 6, "inner_per_class": 0}
 WINDOWED = RatBpttConfig(
     network=MLP,

@@ -13,11 +13,15 @@ import pytest
 
 from jaxdd.base import Batch, Pool, Task, Variables
 from jaxdd.methods.bilevel import bptt, dd, rtp
-from jaxdd.records import AdjointSpec, NetworkSpec, OptimiserSpec
+from jaxdd.records import (
+    AdjointSpec,
+    Mlp,
+    OptimiserSpec,
+)
 from tests.helpers import toy_corpus
 
 TASK = Task((4, 4, 1), 3, 6, 2, 10, 36)
-NETWORK = NetworkSpec("mlp", width=(5,), norm="none")
+NETWORK = Mlp(width=(5,))
 LONG = {
     "network": NETWORK,
     "inner_steps": 4,

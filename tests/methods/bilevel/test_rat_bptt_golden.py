@@ -18,12 +18,16 @@ import pytest
 from jaxdd import unroll
 from jaxdd.base import Batch, Pool, Task, Variables
 from jaxdd.methods.bilevel import rat_bptt as method
-from jaxdd.records import AugmentSpec, NetworkSpec, OptimiserSpec
+from jaxdd.records import (
+    AugmentSpec,
+    ConvNet,
+    OptimiserSpec,
+)
 from tests.helpers import toy_corpus
 
 TASK = Task((8, 8, 3), 3, 9, 3, 2, 36)
 _BASE = method.RatBpttConfig(
-    network=NetworkSpec(width=(6, 6), norm="none", conv="rows"),
+    network=ConvNet(width=(6, 6), norm="none", conv="rows"),
     inner_steps=3,
     total=7,
     policy="fixed",

@@ -15,18 +15,21 @@ import pytest
 from jaxdd.base import Batch, State, Task, Variables
 from jaxdd.methods.kernel.frepo import FrepoConfig, frepo
 from jaxdd.pools.online import OnlinePool
-from jaxdd.records import NetworkSpec, OptimiserSpec
+from jaxdd.records import (
+    BatchNorm,
+    ConvNet,
+    OptimiserSpec,
+)
 from jaxdd.training import optimisers
 
 SHAPE, CLASSES, STEPS = (8, 8, 3), 6, (1, 2)
 CONFIG = FrepoConfig(
-    network=NetworkSpec(
+    network=ConvNet(
         width=(3, 6),
         norm="batch",
         initialiser="flax",
-        batch_momentum=0.1,
         norm_place="before",
-        running_variance="biased",
+        batch_norm=BatchNorm(0.1, "biased"),
     ),
     pool=1,
     optimiser=OptimiserSpec("lamb", 1e-2, schedule="cosine", final=0.1),

@@ -16,10 +16,15 @@ import pytest
 from jaxdd.base import Batch, State, Task, Variables
 from jaxdd.methods.kernel.krr_ssl import KrrSslConfig, krr_ssl
 from jaxdd.pools.online import OnlinePool
-from jaxdd.records import NetworkSpec, OptimiserSpec, Teacher, Views
+from jaxdd.records import (
+    ConvNet,
+    OptimiserSpec,
+    Teacher,
+    Views,
+)
 from jaxdd.training import optimisers
 
-SHAPE, OUTPUTS, BODY = (8, 8, 3), 4, NetworkSpec(width=(3, 4), norm="batch")
+SHAPE, OUTPUTS, BODY = (8, 8, 3), 4, ConvNet(width=(3, 4), norm="batch")
 STEPS = (1, 2)
 
 

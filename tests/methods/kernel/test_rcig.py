@@ -11,7 +11,9 @@ from jaxdd.errors import InputError
 from jaxdd.methods.kernel._rates import Rates
 from jaxdd.methods.kernel.rcig import RcigConfig, rcig
 from jaxdd.methods.kernel.rcig_presets import SMOKE
-from jaxdd.records import NetworkSpec
+from jaxdd.records import (
+    ConvNet,
+)
 from tests.helpers import toy_corpus
 
 TASK = Task((8, 8, 1), 4, 4, 1, 20, 48)
@@ -55,7 +57,7 @@ def test_rcig_with_adam_keeps_rates_and_exports_the_average() -> None:
 
 
 def test_rcig_refuses_a_convolution_without_forward_mode() -> None:
-    spec = NetworkSpec(width=(4,), norm="none", conv="cpu")
+    spec = ConvNet(width=(4,), norm="none", conv="cpu")
     with pytest.raises(InputError, match=r"network\.conv"):
         rcig(TASK, RcigConfig(network=spec))
 

@@ -28,13 +28,16 @@ from jaxdd.objectives.linearised import (
     solve,
 )
 from jaxdd.pools.online import OnlinePool
-from jaxdd.records import NetworkSpec
+from jaxdd.records import (
+    ConvNet,
+    Softplus,
+)
 from jaxdd.training import optimisers
 
 SHAPE, CLASSES, REAL = (8, 8, 3), 6, 7
 RATES = 2e-3, 0.5
 CONFIG = RcigConfig(
-    network=NetworkSpec(width=(3, 6), norm="none", activation="softplus", conv="stock"),
+    network=ConvNet(width=(3, 6), norm="none", conv="stock", activation=Softplus()),
     pool=1,
     visit=(2, 2),
     ridge=5e-2,

@@ -20,12 +20,15 @@ from jaxdd.kernels.ridge import RFAD
 from jaxdd.methods.kernel import rfad as module
 from jaxdd.methods.kernel.rfad import RfadConfig
 from jaxdd.objectives.kernel_regression import kernel_regression, random_feature_blocks
-from jaxdd.records import NetworkSpec, OptimiserSpec
+from jaxdd.records import (
+    ConvNet,
+    OptimiserSpec,
+)
 from tests.helpers import toy_corpus
 
 SHAPE, CLASSES, IPC = (4, 4, 2), 3, 2
 TASK = Task(SHAPE, CLASSES, CLASSES * IPC, IPC, 2, 20)
-BODY = NetworkSpec(width=(5, 5), norm="none", initialiser="he")
+BODY = ConvNet(width=(5, 5), norm="none", initialiser="he")
 STEPS = (1, 2)
 
 

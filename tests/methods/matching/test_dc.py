@@ -14,11 +14,15 @@ from jaxdd.methods.matching.dc import METHOD, DcConfig, dc
 from jaxdd.methods.matching.dc_presets import SMOKE
 from jaxdd.methods.matching.dm import DmConfig, dm
 from jaxdd.methods.matching.dsa import DsaConfig, dsa
-from jaxdd.records import AugmentSpec, NetworkSpec, OptimiserSpec
+from jaxdd.records import (
+    AugmentSpec,
+    Mlp,
+    OptimiserSpec,
+)
 from tests.helpers import toy_corpus
 
 TINY = DcConfig(
-    NetworkSpec("mlp", width=(6,)),
+    Mlp(width=(6,)),
     OptimiserSpec("sgd", 0.1, 0.5),
     batch=6,
     matchings=2,
@@ -85,7 +89,7 @@ def test_mirror_images_change_the_step_and_not_the_set(key):
 def test_mirror_images_in_distribution_matching(update, key):
     """Classes do not share rows: joint and class-wise steps agree without momentum."""
     config = DmConfig(
-        NetworkSpec("mlp", width=(6,)),
+        Mlp(width=(6,)),
         OptimiserSpec("sgd", 0.5, 0.0),
         batch=6,
         update=update,

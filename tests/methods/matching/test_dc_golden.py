@@ -20,7 +20,9 @@ from jaxdd.composition import compose
 from jaxdd.decoders import pixels
 from jaxdd.objectives.gradient import class_gradients
 from jaxdd.pools.matched import MatchedPool, matched
-from jaxdd.records import NetworkSpec
+from jaxdd.records import (
+    ConvNet,
+)
 from jaxdd.training.statistics import settled
 
 CASES = ("instance", "batch", "mse", "cos", "siamese")
@@ -74,7 +76,7 @@ def with_start(golden, case):
     start = variables(golden, case, 0)
     stats = {name: {"mean": jnp.zeros(4), "var": jnp.ones(4)} for name in start.stats}
     norm = "batch" if case == "batch" else "instance"
-    network = networks.build(NetworkSpec(width=(4, 4), norm=norm), SHAPE, CLASSES)
+    network = networks.build(ConvNet(width=(4, 4), norm=norm), SHAPE, CLASSES)
     return network._replace(init=lambda key: Variables(start.params, stats))
 
 

@@ -36,11 +36,15 @@ from jaxdd.methods.matching.dm import METHOD, DmConfig, dm
 from jaxdd.methods.matching.dm_presets import SMOKE
 from jaxdd.objectives.moments import mean_features
 from jaxdd.pools import fresh
-from jaxdd.records import AugmentSpec, NetworkSpec, OptimiserSpec
+from jaxdd.records import (
+    AugmentSpec,
+    ConvNet,
+    OptimiserSpec,
+)
 from tests.helpers import toy_corpus
 
 GOLDEN = Path(__file__).parent / "golden" / "dm.npz"
-TINY = NetworkSpec(width=(4, 4))
+TINY = ConvNet(width=(4, 4))
 
 
 def _task(ipc: int = 2, classes: int = 4, side: int = 8, channels: int = 1) -> Task:
@@ -59,7 +63,7 @@ def golden() -> dict[str, np.ndarray]:
 def _variables(golden: dict, norm: str, step: int) -> Variables:
     """The authors' weights in the tree of our ConvNet."""
     kind = "instance" if norm == "siamese" else norm.removesuffix("norm")
-    network = networks.build(NetworkSpec(width=(4, 4), norm=kind), (8, 8, 3), 0)
+    network = networks.build(ConvNet(width=(4, 4), norm=kind), (8, 8, 3), 0)
     shapes = jax.eval_shape(network.init, jax.random.key(0))
     params = {
         f"{kind}_{block}": {
@@ -92,7 +96,7 @@ def _replayed(networks_of_steps: list[Variables]) -> Pool:
 
 
 def _golden_method(golden: dict, norm: str, chunk: int | None) -> Distiller:
-    spec = NetworkSpec(width=(4, 4), norm=norm.removesuffix("norm"))
+    spec = ConvNet(width=(4, 4), norm=norm.removesuffix("norm"))
     network = networks.build(spec, (8, 8, 3), 0)
     return compose(
         decoder=pixels(_task(2, 3, 8, 3)),
@@ -297,7 +301,7 @@ def test_classes_smaller_than_the_batch_are_averaged_over_what_they_have(key, ba
 
 
 def test_batch_norm_runs_all_classes_together(key, batches):
-    spec = NetworkSpec(width=(4, 4), norm="batch")
+    spec = ConvNet(width=(4, 4), norm="batch")
     chunked = DmConfig(spec, batch=6, chunk_real=4, chunk_synthetic=3)
     whole = dataclasses.replace(chunked, chunk_real=0, chunk_synthetic=0)
     parts, all_at_once = (_trajectory(c, key, batches) for c in (chunked, whole))
@@ -314,7 +318,7 @@ def test_batch_norm_runs_all_classes_together(key, batches):
         ({"augment": AugmentSpec(policy="dsa", cutmix=0.5)}, "augment.cutmix"),
         ({"augment": AugmentSpec(mixup=0.2)}, "augment.mixup"),
         (
-            {"update": "per_class", "network": NetworkSpec(width=(4,), norm="batch")},
+            {"update": "per_class", "network": ConvNet(width=(4,), norm="batch")},
             "batch",
         ),
     ],

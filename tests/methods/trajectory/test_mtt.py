@@ -9,7 +9,12 @@ import pytest
 
 from jaxdd.errors import InputError
 from jaxdd.methods.trajectory.mtt import MttConfig, mtt
-from jaxdd.records import AdjointSpec, Experts, NetworkSpec, OptimiserSpec
+from jaxdd.records import (
+    AdjointSpec,
+    ConvNet,
+    Experts,
+    OptimiserSpec,
+)
 from tests.methods.trajectory.toy_experts import (
     EXPERTS,
     SETTINGS,
@@ -21,7 +26,7 @@ from tests.methods.trajectory.toy_experts import (
     task,
 )
 
-BATCH_NORM = Experts(network=NetworkSpec(norm="batch"))
+BATCH_NORM = Experts(network=ConvNet(norm="batch"))
 
 
 @pytest.mark.parametrize(

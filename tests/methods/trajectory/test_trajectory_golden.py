@@ -22,14 +22,18 @@ from jaxdd.methods.trajectory.ftd import FtdConfig, ftd
 from jaxdd.methods.trajectory.mtt import MttConfig, mtt
 from jaxdd.methods.trajectory.tesla import TeslaConfig, tesla
 from jaxdd.objectives import trajectory
-from jaxdd.records import Experts, NetworkSpec, OptimiserSpec
+from jaxdd.records import (
+    ConvNet,
+    Experts,
+    OptimiserSpec,
+)
 from tests.contract.cases import as_float64
 from tests.helpers import toy_corpus
 
 SHAPE, CLASSES, IPC, STEPS, BATCH = (8, 8, 3), 3, 2, 3, 4
 TASK = Task(SHAPE, CLASSES, CLASSES * IPC, IPC, num_steps=3, train_size=24)
 RATE = 0.1
-EXPERTS = Experts(network=NetworkSpec(width=(4, 4), conv="stock"), epochs=4, count=2)
+EXPERTS = Experts(network=ConvNet(width=(4, 4), conv="stock"), epochs=4, count=2)
 SETTINGS = {
     "experts": EXPERTS,
     "inner_steps": STEPS,

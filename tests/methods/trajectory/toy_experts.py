@@ -10,12 +10,15 @@ from jax.flatten_util import ravel_pytree
 from jaxdd import networks
 from jaxdd.base import Batch, Distiller, ExpertsAsset, State, Task
 from jaxdd.data.feeds import sample
-from jaxdd.records import Experts, NetworkSpec, OptimiserSpec
+from jaxdd.records import (
+    Experts,
+    Mlp,
+    NetworkSpec,
+    OptimiserSpec,
+)
 from tests.helpers import toy_corpus
 
-EXPERTS = Experts(
-    network=NetworkSpec("mlp", width=(6,), norm="none"), epochs=6, count=3
-)
+EXPERTS = Experts(network=Mlp(width=(6,)), epochs=6, count=3)
 SETTINGS = {
     "experts": EXPERTS,
     "inner_steps": 3,

@@ -11,54 +11,51 @@ from typing import Any
 from jaxdd.errors import one_of
 from jaxdd.networks.convnet import first_padding
 from jaxdd.networks.families import FAMILIES
-from jaxdd.records import NetworkSpec
+from jaxdd.records import Activation, AlexNet, ConvNet, LeNet, Mlp, MobileNet, NetworkSpec, ResNet, Vgg11, ViT
 
 __all__ = ["NAMED", "named", "network_name"]
 
 _SMALLEST_MAP = 2  # halvings fewer than would leave one pixel: maps end at 4x4
 
 
-def _convnet(width: int = 128, **options: Any) -> NetworkSpec:
-    return NetworkSpec(width=(width,), **options)
+def _convnet(width: int = 128, **options: Any) -> ConvNet:
+    return ConvNet(width=(width,), **options)
 
 
-def _resnet(name: str, **options: Any) -> NetworkSpec:
-    small = {"stem": "pad1", "zero_last": False, "initialiser": "uniform"}
-    return NetworkSpec(name, **small, **options)
-
-
-def _vit(**options: Any) -> NetworkSpec:
-    return NetworkSpec("vit", width=(512,), norm="layer", dropout=0.1, **options)
+def _resnet(name: Any, **options: Any) -> ResNet:
+    return ResNet(
+        name, stem="pad1", zero_last=False, initialiser="uniform", **options
+    )
 
 
 NAMED: dict[str, NetworkSpec] = {
     "convnet": _convnet(),
     **{f"convnet_d{depth}": _convnet(depth=depth) for depth in range(1, 6)},
     **{f"convnet_w{width}": _convnet(width) for width in (32, 64, 128, 256)},
-    "convnet_sigmoid": _convnet(activation="sigmoid"),
-    "convnet_leaky_relu": _convnet(activation="leaky_relu"),
-    "convnet_swish": _convnet(activation="swish"),
-    "convnet_swish_bn": _convnet(activation="swish", norm="batch"),
+    "convnet_sigmoid": _convnet(activation=Activation("sigmoid")),
+    "convnet_leaky_relu": _convnet(activation=Activation("leaky_relu")),
+    "convnet_swish": _convnet(activation=Activation("swish")),
+    "convnet_swish_bn": _convnet(activation=Activation("swish"), norm="batch"),
     "convnet_nopool": _convnet(pooling="none"),
     "convnet_maxpool": _convnet(pooling="max"),
     "convnet_nonorm": _convnet(norm="none"),
     "convnet_bn": _convnet(norm="batch"),
     "convnet_ln": _convnet(norm="layer"),
     "convnet_gn": _convnet(norm="group"),
-    "mlp": NetworkSpec("mlp", width=(128, 128), norm="none"),
-    "lenet": NetworkSpec("lenet", norm="none"),
-    "alexnet": NetworkSpec("alexnet", norm="none"),
-    "alexnet_bn": NetworkSpec("alexnet", norm="batch"),
-    "vgg11": NetworkSpec("vgg11"),
-    "vgg11_bn": NetworkSpec("vgg11", norm="batch"),
+    "mlp": Mlp((128, 128)),
+    "lenet": LeNet(),
+    "alexnet": AlexNet(norm="none"),
+    "alexnet_bn": AlexNet(norm="batch"),
+    "vgg11": Vgg11(),
+    "vgg11_bn": Vgg11(norm="batch"),
     "resnet18": _resnet("resnet18"),
     "resnet18_bn": _resnet("resnet18", norm="batch"),
     "resnet18_ap": _resnet("resnet18_ap"),
     "resnet18_ap_bn": _resnet("resnet18_ap", norm="batch"),
-    "vit": _vit(depth=6),
-    "vit_glad": dataclasses.replace(_vit(depth=10, patch=16), norm="none"),
-    "mobilenet": NetworkSpec("mobilenet", norm="batch"),
-    "mobilenet_in": NetworkSpec("mobilenet", norm="instance"),
+    "vit": ViT((512,), 6, dropout=0.1),
+    "vit_glad": ViT((512,), 10, norm="none", patch=16, dropout=0.1),
+    "mobilenet": MobileNet(norm="batch"),
+    "mobilenet_in": MobileNet(norm="instance"),
 }
 """By name. A ConvNet without a depth gets it from the image: use `named`."""
 
@@ -81,10 +78,10 @@ def named(name: str, image_shape: tuple[int, int, int]) -> NetworkSpec:
     """
     one_of("networks", name, NAMED)
     spec = NAMED[name]
-    if spec.name == "convnet" and spec.depth is None:
+    if isinstance(spec, ConvNet) and spec.depth is None:
         spec = dataclasses.replace(spec, depth=_depth(image_shape))
     common = {"outputs": 1, "initialiser": spec.initialiser, "dtype": None}
-    FAMILIES[spec.name](dataclasses.replace(spec, conv="stock"), image_shape, common)
+    FAMILIES[spec.name](spec, image_shape, common)
     return spec
 
 
@@ -95,7 +92,7 @@ def _depth(image_shape: tuple[int, int, int]) -> int:
 
 def network_name(spec: NetworkSpec) -> str:
     """A short name for tables, such as convnet-16-32-batch."""
-    if spec.name not in ("convnet", "mlp"):  # whose widths are their own
+    if not isinstance(spec, ConvNet | Mlp):  # whose widths are their own
         return f"{spec.name}-{spec.norm}"
     widths = spec.width * spec.depth if spec.depth else spec.width
     return "-".join([spec.name, *map(str, widths), spec.norm])

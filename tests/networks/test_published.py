@@ -9,7 +9,14 @@ import pytest
 
 from jaxdd.errors import InputError
 from jaxdd.networks import NAMED, build, count_parameters, named
-from jaxdd.records import NetworkSpec
+from jaxdd.records import (
+    Activation,
+    AlexNet,
+    ConvNet,
+    LeNet,
+    MobileNet,
+    ViT,
+)
 
 DIGITS, GREY, CIFAR, TINY = (8, 8, 1), (28, 28, 1), (32, 32, 3), (64, 64, 3)
 PUBLISHED = [
@@ -100,21 +107,21 @@ def test_names_and_sizes_that_do_not_fit():
 def test_a_vit_that_cannot_be_is_refused(changes, message):
     options = {"width": (12, 12), "norm": "layer", "heads": 2, **changes}
     with pytest.raises(InputError, match=message):
-        build(NetworkSpec("vit", **options), DIGITS, 3)
+        build(ViT(**options), DIGITS, 3)
 
 
 def test_an_unknown_activation_is_refused():
-    with pytest.raises(InputError, match=r"network\.activation='gelu' is unknown"):
-        build(NetworkSpec(activation="gelu"), CIFAR, 3)  # pyright: ignore
+    with pytest.raises(InputError, match=r"network\.activation\.name='gelu' is unkn"):
+        build(ConvNet(activation=Activation("gelu")), CIFAR, 3)  # pyright: ignore
 
 
 # Small enough to run, one of each architecture.
 SMALL = {
-    "convnet": NetworkSpec(width=(4, 4), activation="swish", norm="group"),
-    "lenet": NetworkSpec("lenet"),
-    "alexnet": NetworkSpec("alexnet", norm="none"),
-    "mobilenet": NetworkSpec("mobilenet", norm="batch"),
-    "vit": NetworkSpec("vit", (8,), 2, norm="layer", heads=2, dropout=0.1),
+    "convnet": ConvNet(width=(4, 4), norm="group", activation=Activation("swish")),
+    "lenet": LeNet(),
+    "alexnet": AlexNet(norm="none"),
+    "mobilenet": MobileNet(norm="batch"),
+    "vit": ViT(width=(8,), depth=2, norm="layer", heads=2, dropout=0.1),
 }
 SHAPE = (12, 12, 1)
 
