@@ -6,12 +6,12 @@ two batches (siamese use). Each family of operations is one module of this packa
 
 from jaxdd.augment import dc, dsa, frepo, kip
 from jaxdd.augment.blur import gaussian_blur
-from jaxdd.augment.published import NAMED, named
 from jaxdd.augment.colour import colour_jitter, grayscale, solarize
 from jaxdd.augment.geometry import crop, flip, resized_crop, shift_scale
 from jaxdd.augment.mix import mixing
 from jaxdd.augment.noise import additive_noise
 from jaxdd.augment.policy import chain
+from jaxdd.augment.published import NAMED, named
 from jaxdd.augment.views import apply_view
 from jaxdd.base import Augment
 from jaxdd.errors import InputError, check_numbers, one_of

@@ -1,11 +1,12 @@
 """Kernels as the command line and the report spell them, such as ntk-fc-2."""
 
+import dataclasses
 from collections.abc import Sequence
 from typing import Any, get_args, get_type_hints
 
 from jaxdd.errors import InputError, nearest
 from jaxdd.networks import network_name
-from jaxdd.records import KernelSpec, NetworkSpec
+from jaxdd.records import KernelSpec, NetworkSpec, kinds
 
 __all__ = ["parse_kernel", "spelled_kernel"]
 
@@ -88,15 +89,20 @@ def _read_network(text: str, words: Sequence[str]) -> dict[str, Any]:
     if not words:
         return {}
     name, *rest = words
+    known = kinds(NetworkSpec)
+    _check(text, name, tuple(known))
+    kind: Any = known[name]
+    takes = {field.name for field in dataclasses.fields(kind)}
+    norms = get_args(get_type_hints(kind)["norm"]) if "norm" in takes else ("none",)
     widths = tuple(int(word) for word in rest if word.isdecimal())
-    norms = get_args(get_type_hints(NetworkSpec)["norm"])
     fields: dict[str, Any] = {"width": widths} if widths else {}
     for word in rest:
         if word in norms:
             fields["norm"] = word
-        elif not word.isdecimal():
+        elif not (word.isdecimal() and "width" in takes):
             raise _unknown(text, word, norms)
-    return {"network": NetworkSpec(name, **fields)}
+    fields = {field: value for field, value in fields.items() if field in takes}
+    return {"network": kind(name=name, **fields)}
 
 
 def _choices(field: str) -> tuple[str, ...]:

@@ -11,10 +11,10 @@ import jax.numpy as jnp
 from jaxdd.base import Network
 from jaxdd.errors import InputError, check_choices, one_of
 from jaxdd.networks import conv
-from jaxdd.networks.published import NAMED, named, network_name
 from jaxdd.networks.centred import centred
 from jaxdd.networks.families import FAMILIES
-from jaxdd.networks.functional import count_parameters, from_linen, from_nnx
+from jaxdd.networks.functional import count_parameters, from_linen
+from jaxdd.networks.published import NAMED, named, network_name
 from jaxdd.records import NetworkSpec
 
 __all__ = [
@@ -24,7 +24,6 @@ __all__ = [
     "centred",
     "count_parameters",
     "from_linen",
-    "from_nnx",
     "named",
     "network_name",
 ]
@@ -60,7 +59,9 @@ def build(
     height, width, channels = image_shape
     image_shape = height, width, channels
     _check(spec, image_shape, dtype)
-    return _build(spec, image_shape, outputs, dtype, conv.choose(spec.conv))
+    if spec.conv == "auto":
+        spec = dataclasses.replace(spec, conv=conv.choose(spec.conv))
+    return _build(spec, image_shape, outputs, dtype)
 
 
 @lru_cache(maxsize=128)
@@ -69,7 +70,6 @@ def _build(
     image_shape: tuple[int, int, int],
     outputs: int,
     dtype: str,
-    kernel: conv.Kind,
 ) -> Network:
     """`build` once its arguments are checked and the convolution is chosen."""
     common = {
@@ -77,7 +77,6 @@ def _build(
         "initialiser": spec.initialiser,
         "dtype": None if dtype == "float32" else jnp.dtype(dtype),
     }
-    spec = dataclasses.replace(spec, conv=kernel)
     module, name = FAMILIES[spec.name](spec, image_shape, common)
     network = from_linen(module, image_shape, name=name)
     return network._replace(per_image=spec.norm != "batch")

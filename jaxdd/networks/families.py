@@ -4,19 +4,18 @@ Each refuses, by an InputError that names the setting, what its module cannot be
 small images, widths that do not fit.
 """
 
-import math
 from collections.abc import Callable
 from typing import Any
 
 import flax.linen as nn
 
-from jaxdd.errors import InputError
+from jaxdd import records
+from jaxdd.errors import InputError, check_numbers
 from jaxdd.networks import mobilenet, norm, plain
 from jaxdd.networks.convnet import ConvNet, first_padding
 from jaxdd.networks.mlp import MLP
 from jaxdd.networks.resnet import DESIGNS, ResNet, stem_side
 from jaxdd.networks.vit import ViT
-from jaxdd.records import NetworkSpec
 
 __all__ = ["FAMILIES", "Made", "Shape"]
 
@@ -26,13 +25,13 @@ Common = dict[str, Any]
 """Arguments of every module: outputs, initialiser, dtype."""
 
 
-def _mlp(spec: NetworkSpec, image_shape: Shape, common: Common) -> Made:
+def _mlp(spec: records.Mlp, image_shape: Shape, common: Common) -> Made:
     del image_shape
     width = _width(spec) if spec.width else ()  # without any, a linear map
     return MLP(width, **common), "-".join(["mlp", *map(str, width)])
 
 
-def _convnet(spec: NetworkSpec, image_shape: Shape, common: Common) -> Made:
+def _convnet(spec: records.ConvNet, image_shape: Shape, common: Common) -> Made:
     """Maps must keep a pixel, and groups must divide the channels."""
     width = _width(spec)
     more = first_padding(image_shape, pad_grey=spec.pad_grey) - 1
@@ -50,20 +49,25 @@ def _convnet(spec: NetworkSpec, image_shape: Shape, common: Common) -> Made:
             f"network.width: {odd[0]} channels do not split into the {norm.GROUPS} "
             "groups of network.norm 'group'; give a multiple"
         )
-    if not 0 < spec.sharpness < math.inf:
-        raise InputError(f"network.sharpness: {spec.sharpness}; give a positive number")
-    options = {"pooling": spec.pooling, "activation": spec.activation}
-    options |= {"norm_place": spec.norm_place, "sharpness": spec.sharpness}
-    options |= {"biased": spec.running_variance == "biased"}
-    options |= {"pad_grey": spec.pad_grey}
+    options: Common = {"pooling": spec.pooling, "activation": spec.activation.name}
+    options |= {"norm_place": spec.norm_place, "pad_grey": spec.pad_grey}
+    if isinstance(spec.activation, records.Softplus):
+        options["sharpness"] = spec.activation.sharpness
+        check_numbers(
+            spec.activation, positive=("sharpness",), name="network.activation"
+        )
     name = ["convnet", *map(str, width), spec.norm]
     name += [] if spec.norm_place == "after" or spec.norm == "none" else ["before"]
-    name += [] if spec.activation == "relu" else [spec.activation]
+    name += [] if spec.activation.name == "relu" else [spec.activation.name]
     name += [] if spec.pooling == "avg" else [f"{spec.pooling}pool"]
     return ConvNet(width, **options, **_maps(spec), **common), "-".join(name)
 
 
-def _plain(spec: NetworkSpec, image_shape: Shape, common: Common) -> Made:
+def _plain(
+    spec: records.LeNet | records.AlexNet | records.Vgg11,
+    image_shape: Shape,
+    common: Common,
+) -> Made:
     """A pixel must be left at the end; LeNet is never normalised."""
     plan = plain.PLANS[spec.name]
     if plain.last_side(plan, image_shape) < 1:
@@ -79,18 +83,17 @@ def _plain(spec: NetworkSpec, image_shape: Shape, common: Common) -> Made:
             f"away; with {channels} channels it takes {least} pixels a side or more"
             f"{grey}"
         )
-    kind = spec.norm if plan.padded else "none"
-    module = plain.Plain(plan, **{**_maps(spec), "norm": kind}, **common)
-    return module, f"{spec.name}-{kind}" if plan.padded else spec.name
+    module = plain.Plain(plan, **_maps(spec), **common)
+    return module, f"{spec.name}-{spec.norm}" if plan.padded else spec.name
 
 
-def _mobilenet(spec: NetworkSpec, image_shape: Shape, common: Common) -> Made:
+def _mobilenet(spec: records.MobileNet, image_shape: Shape, common: Common) -> Made:
     _check_last(spec, image_shape, mobilenet.last_side(min(image_shape[:2])))
     module = mobilenet.MobileNet(**_maps(spec), **common)
     return module, f"mobilenet-{spec.norm}"
 
 
-def _resnet(spec: NetworkSpec, image_shape: Shape, common: Common) -> Made:
+def _resnet(spec: records.ResNet, image_shape: Shape, common: Common) -> Made:
     """Three averagings must leave a pixel."""
     design = DESIGNS[spec.name]
     side = stem_side(spec.stem, min(image_shape[:2]))
@@ -108,13 +111,9 @@ def _resnet(spec: NetworkSpec, image_shape: Shape, common: Common) -> Made:
     return ResNet(**design._asdict(), **options, **_maps(spec), **common), name
 
 
-def _vit(spec: NetworkSpec, image_shape: Shape, common: Common) -> Made:
+def _vit(spec: records.ViT, image_shape: Shape, common: Common) -> Made:
     """Patches must tile the image, and heads a token of one length."""
     width, patch = _width(spec), spec.patch
-    if spec.norm not in ("layer", "none"):
-        raise InputError(
-            f"network.norm: {spec.norm!r} does not fit vit; choose 'layer' or 'none'"
-        )
     if patch < 1 or image_shape[0] % patch or image_shape[1] % patch:
         raise InputError(
             f"network.patch: {patch} does not divide images of {_size(image_shape)}; "
@@ -138,7 +137,7 @@ def _vit(spec: NetworkSpec, image_shape: Shape, common: Common) -> Made:
     return ViT(**sizes, **options, **common), name
 
 
-FAMILIES: dict[str, Callable[[NetworkSpec, Shape, Common], Made]] = {
+FAMILIES: dict[str, Callable[[Any, Shape, Common], Made]] = {
     "convnet": _convnet,
     "mlp": _mlp,
     **dict.fromkeys(plain.PLANS, _plain),
@@ -148,12 +147,16 @@ FAMILIES: dict[str, Callable[[NetworkSpec, Shape, Common], Made]] = {
 }
 
 
-def _maps(spec: NetworkSpec) -> Common:
+def _maps(spec: Any) -> Common:
     """Arguments of the modules that work on maps."""
-    return {"norm": spec.norm, "momentum": spec.batch_momentum, "conv": spec.conv}
+    arguments = {"norm": spec.norm, "conv": spec.conv}
+    if isinstance(spec, records.LeNet):
+        return arguments
+    biased = spec.batch_norm.running_variance == "biased"
+    return arguments | {"momentum": spec.batch_norm.momentum, "biased": biased}
 
 
-def _width(spec: NetworkSpec) -> tuple[int, ...]:
+def _width(spec: records.ConvNet | records.Mlp | records.ViT) -> tuple[int, ...]:
     """The width of every block."""
     if not spec.width or min(spec.width) < 1:
         raise InputError(
@@ -169,7 +172,9 @@ def _width(spec: NetworkSpec) -> tuple[int, ...]:
     return tuple(spec.width) * spec.depth
 
 
-def _check_last(spec: NetworkSpec, image_shape: Shape, side: int) -> None:
+def _check_last(
+    spec: records.MobileNet | records.ResNet, image_shape: Shape, side: int
+) -> None:
     """The instance norm of a single pixel is its bias, whatever the image."""
     if spec.norm == "instance" and side < 2:
         raise InputError(

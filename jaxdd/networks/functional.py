@@ -1,18 +1,17 @@
-"""Flax modules, Linen or NNX, as the pure functions of `jaxdd.base.Network`."""
+"""Flax modules as the pure functions of `jaxdd.base.Network`."""
 
 import inspect
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from flax import nnx
 
 from jaxdd.base import Array, Key, Network, Output, Variables
 from jaxdd.errors import InputError
 
-__all__ = ["count_parameters", "from_linen", "from_nnx"]
+__all__ = ["count_parameters", "from_linen"]
 
 _STATISTICS = "batch_stats"
 
@@ -61,63 +60,6 @@ def from_linen(
         stats = updated.get(_STATISTICS, {}) if train else variables.stats
         output = _output(result, inputs[-1] if inputs else None)
         return output, Variables(variables.params, stats)
-
-    return _network(init, apply, image_shape, name or type(module).__name__)
-
-
-def from_nnx(
-    source: Callable[[nnx.Rngs], nnx.Module] | tuple[nnx.GraphDef, nnx.State],
-    image_shape: tuple[int, int, int],
-    *,
-    name: str = "",
-) -> Network:
-    """An NNX module as a `Network`.
-
-    Args:
-      source: a function of `nnx.Rngs` that makes the module (usually its class); or
-        `nnx.split(module)`, and then every `init` returns those weights.
-      image_shape: (h, w, c).
-      name: for reports; default the module class's name.
-
-    The module is called with images and returns an `Output`, a pair (logits, features),
-    or logits only, which then stand for the features too. `train` sets its
-    `deterministic` and `use_running_average`; a `key` replaces its random streams.
-    """
-    if isinstance(source, tuple):
-        module = cast(nnx.Module, nnx.merge(*cast(tuple[Any, Any], source)))
-        make = lambda key: module
-    else:
-        make = lambda key: source(nnx.Rngs(key))
-        module = nnx.eval_shape(lambda: make(0))
-    definition, parameters, others = nnx.split(module, nnx.Param, ...)
-
-    def init(key: Key) -> Variables:
-        return Variables(*_states(make(key)))
-
-    def apply(
-        variables: Variables,
-        image: Array,
-        *,
-        train: bool = False,
-        key: Key | None = None,
-    ) -> tuple[Output, Variables]:
-        filled = [
-            _filled(parameters, variables.params),
-            _filled(others, variables.stats),
-        ]
-        # Without the copy, statistics written inside a nested gradient would leak a
-        # tracer into the caller's module.
-        model = nnx.merge(definition, *filled, copy=True)
-        model.set_attributes(
-            deterministic=not train,
-            use_running_average=not train,
-            raise_if_not_found=False,
-        )
-        if key is not None:
-            nnx.reseed(model, default=key)
-        output = _output(model(image), None)
-        _, stats = _states(model)
-        return output, Variables(variables.params, stats if train else variables.stats)
 
     return _network(init, apply, image_shape, name or type(module).__name__)
 
@@ -175,17 +117,3 @@ def _output(result: Any, last_input: Array | None) -> Output:
 def _widened(array: Array) -> Array:
     """The array in at least float32."""
     return array.astype(jnp.promote_types(array.dtype, jnp.float32))
-
-
-def _states(module: nnx.Module) -> tuple[Any, Any]:
-    """The module's parameters and everything else, as nested dicts of arrays."""
-    _, params, others = nnx.split(module, nnx.Param, ...)
-    to_dict = cast(Any, nnx.to_pure_dict)
-    return to_dict(params), to_dict(others)
-
-
-def _filled(like: nnx.State, values: Any) -> nnx.State:
-    """A copy of the state `like` that holds `values`."""
-    state = jax.tree.map(lambda leaf: leaf, like)
-    nnx.replace_by_pure_dict(state, values)
-    return state

@@ -61,6 +61,7 @@ class MobileNet(nn.Module):
     norm: norm_layers.Kind = "batch"
     initialiser: initialisers.Kind = "torch"
     momentum: float = 0.9
+    biased: bool = False
     conv: ConvKind = "stock"
     dtype: Any = None
 
@@ -123,5 +124,10 @@ class MobileNet(nn.Module):
             **options,
         )
         return norm_layers.normalise(
-            image, self.norm, f"{name}_norm", train=train, momentum=self.momentum
+            image,
+            self.norm,
+            f"{name}_norm",
+            train=train,
+            momentum=self.momentum,
+            biased=self.biased,
         )

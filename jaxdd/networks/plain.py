@@ -70,6 +70,7 @@ class Plain(nn.Module):
     divide: int = 1
     initialiser: initialisers.Kind = "torch"
     momentum: float = 0.9
+    biased: bool = False
     conv: ConvKind = "stock"
     dtype: Any = None
 
@@ -90,7 +91,12 @@ class Plain(nn.Module):
                 dtype=self.dtype,
             )
             image = norm_layers.normalise(
-                image, self.norm, f"norm_{index}", train=train, momentum=self.momentum
+                image,
+                self.norm,
+                f"norm_{index}",
+                train=train,
+                momentum=self.momentum,
+                biased=self.biased,
             )
             image = nn.relu(image)
             taps.append(image)

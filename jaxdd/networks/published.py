@@ -11,7 +11,18 @@ from typing import Any
 from jaxdd.errors import one_of
 from jaxdd.networks.convnet import first_padding
 from jaxdd.networks.families import FAMILIES
-from jaxdd.records import Activation, AlexNet, ConvNet, LeNet, Mlp, MobileNet, NetworkSpec, ResNet, Vgg11, ViT
+from jaxdd.records import (
+    Activation,
+    AlexNet,
+    ConvNet,
+    LeNet,
+    Mlp,
+    MobileNet,
+    NetworkSpec,
+    ResNet,
+    Vgg11,
+    ViT,
+)
 
 __all__ = ["NAMED", "named", "network_name"]
 
@@ -23,9 +34,7 @@ def _convnet(width: int = 128, **options: Any) -> ConvNet:
 
 
 def _resnet(name: Any, **options: Any) -> ResNet:
-    return ResNet(
-        name, stem="pad1", zero_last=False, initialiser="uniform", **options
-    )
+    return ResNet(name, stem="pad1", zero_last=False, initialiser="uniform", **options)
 
 
 NAMED: dict[str, NetworkSpec] = {

@@ -70,6 +70,7 @@ class ResNet(nn.Module):
     norm: norm_layers.Kind = "batch"
     initialiser: initialisers.Kind = "torch"
     momentum: float = 0.9
+    biased: bool = False
     conv: ConvKind = "stock"
     dtype: Any = None
 
@@ -177,5 +178,11 @@ class ResNet(nn.Module):
     def _normalise(self, image: Array, name: str, train: bool, **options: Any) -> Array:
         """This network's normalisation."""
         return norm_layers.normalise(
-            image, self.norm, name, train=train, momentum=self.momentum, **options
+            image,
+            self.norm,
+            name,
+            train=train,
+            momentum=self.momentum,
+            biased=self.biased,
+            **options,
         )

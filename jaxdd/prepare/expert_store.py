@@ -255,7 +255,9 @@ def _check_network(folder: Path, stored: dict[str, Any], wanted: NetworkSpec) ->
     """Only what decides the network's function; not how it starts or is computed."""
     theirs = to_dict(from_dict(NetworkSpec, stored))
     ours = to_dict(wanted)
-    for name in set(ours) - {"conv", "initialiser", "zero_last", "dropout"}:
+    for name in ours:  # the architecture's name first
+        if name in ("conv", "initialiser", "zero_last", "dropout"):
+            continue
         if theirs[name] != ours[name]:
             raise InputError(
                 f"{folder}: these are experts of another network: its {name} is "

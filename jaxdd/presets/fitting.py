@@ -8,7 +8,6 @@ from jaxdd.base import Method
 from jaxdd.presets.digits import DIGITS
 from jaxdd.records import (
     ConvNet,
-    NetworkSpec,
     Preset,
     Protocol,
 )
@@ -47,7 +46,7 @@ def plain(method: Method) -> dict[str, Preset]:
 
 def fit_networks(record: Any, side: int) -> Any:
     """The record with every ConvNet cut to the blocks that fit images of that side."""
-    if isinstance(record, NetworkSpec):
+    if isinstance(record, ConvNet):
         return _fit_network(record, side)
     if isinstance(record, tuple):
         return tuple(fit_networks(part, side) for part in record)
@@ -59,9 +58,9 @@ def fit_networks(record: Any, side: int) -> Any:
     )
 
 
-def _fit_network(spec: NetworkSpec, side: int) -> NetworkSpec:
+def _fit_network(spec: ConvNet, side: int) -> ConvNet:
     blocks = max(1, int(math.log2(side)))
-    if spec.name != "convnet" or spec.pooling == "none":
+    if spec.pooling == "none":
         return spec
     if spec.depth is not None:
         return dataclasses.replace(spec, depth=min(spec.depth, blocks))

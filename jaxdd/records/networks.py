@@ -92,6 +92,7 @@ class Mlp:
     """Repeat a single width this many times."""
     initialiser: Initialiser = "torch"
     norm: ClassVar[Norm] = "none"
+    conv: ClassVar[Convolution] = "stock"
 
 
 @dataclass(frozen=True)
@@ -176,6 +177,7 @@ class ViT:
     dropout: float = 0.0
     """Share set to zero after embedding, attention and MLP layers."""
     initialiser: Initialiser = "torch"
+    conv: ClassVar[Convolution] = "stock"
 
 
 NetworkSpec = ConvNet | Mlp | LeNet | AlexNet | Vgg11 | MobileNet | ViT | ResNet

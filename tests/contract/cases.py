@@ -102,7 +102,8 @@ def _case(name: str, dtype: str, conv: str) -> Case:
 def with_convolution(config: Any, conv: str) -> Any:
     """The config with every network's convolution set."""
     if isinstance(config, NetworkSpec):
-        return dataclasses.replace(config, conv=conv)
+        has = "conv" in {field.name for field in dataclasses.fields(config)}
+        return dataclasses.replace(config, conv=conv) if has else config
     if not dataclasses.is_dataclass(config):
         return config
     changes = {

@@ -13,6 +13,7 @@ from jaxdd.networks.layers import activate
 from jaxdd.records import (
     BatchNorm,
     ConvNet,
+    Softplus,
 )
 
 SHAPE = (8, 8, 2)
@@ -51,9 +52,9 @@ def test_softplus_is_smooth_and_close_to_relu() -> None:
 @pytest.mark.parametrize(
     ("change", "named"),
     [
-        ({"sharpness": 0.0}, "network.sharpness"),
+        ({"activation": Softplus(0.0)}, "network.activation.sharpness"),
         ({"norm_place": "between"}, "network.norm_place"),
-        ({"running_variance": "half"}, "network.running_variance"),
+        ({"batch_norm": BatchNorm(0.9, "half")}, "network.batch_norm.running_variance"),
     ],
 )
 def test_convnet_options_are_checked(change: dict, named: str) -> None:

@@ -5,12 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxdd import records
 from jaxdd.errors import InputError
 from jaxdd.networks import build
 from jaxdd.networks.functional import from_linen
 from jaxdd.networks.imported import fill, from_torch
 from jaxdd.networks.resnet import ResNet
-from jaxdd.records import NetworkSpec
+from jaxdd.records import NetworkSpec, kinds
 
 COUNTS = {
     "resnet10": (1, 1, 1, 1),
@@ -59,7 +60,7 @@ def checkpoint(*arguments, prefix="", **options):
 
 
 def spec(name, **options):
-    return NetworkSpec(name, **{"norm": "batch", **options})
+    return records.ResNet(name, **{"norm": "batch", **options})
 
 
 def narrow(**options):
@@ -189,7 +190,13 @@ def test_names_that_are_not_understood():
         fill({"f.0.weight": np.zeros(3)}, narrow()[1])
     for name in ("convnet", "mlp", "resnet18_ap"):
         with pytest.raises(InputError, match=rf"'{name}' cannot be filled from a\.pt"):
-            from_torch(small(), NetworkSpec(name), (32, 32, 3), 10, where="a.pt")
+            from_torch(
+                small(),
+                kinds(NetworkSpec)[name](name=name),
+                (32, 32, 3),
+                10,
+                where="a.pt",
+            )
 
 
 def test_weights_must_be_finite_floats():

@@ -98,7 +98,7 @@ def test_names_and_sizes_that_do_not_fit():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"norm": "instance"}, r"network\.norm: 'instance' does not fit vit"),
+        ({"norm": "instance"}, r"network\.norm='instance' is unknown"),
         ({"width": (12, 16)}, r"network\.width.*one length"),
         ({"heads": 5}, r"network\.heads 5.*multiple"),
         ({"dropout": 1.0}, r"network\.dropout: 1\.0"),

@@ -7,20 +7,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxdd import records
 from jaxdd.errors import InputError
 from jaxdd.networks import build, count_parameters
 from jaxdd.networks.functional import from_linen
 from jaxdd.networks.resnet import ResNet, stem_side
-from jaxdd.records import (
-    NetworkSpec,
-    ResNet,
-)
 
 
 def sizes(name, **options):
     """A network on 32x32 colour images of ten classes, unless told otherwise."""
     side, outputs = options.pop("side", 32), options.pop("outputs", 10)
-    return build(NetworkSpec(name, **options), (side, side, 3), outputs)
+    return build(records.ResNet(name, **options), (side, side, 3), outputs)
 
 
 @pytest.mark.parametrize(
@@ -75,7 +72,7 @@ def test_blocks_start_as_the_identity_unless_told_otherwise(key):
         module = ResNet((1, 1), channels=4, zero_last=zero_last)
         found = scales(from_linen(module, (8, 8, 3)).init(key))
         assert found == dict.fromkeys(("stage_0_0_norm_1", "stage_1_0_norm_1"), scale)
-    plain = ResNet("resnet18")
+    plain = records.ResNet("resnet18")
     assert plain.zero_last
     other = dataclasses.replace(plain, zero_last=False)
     assert build(plain, (8, 8, 3), 2) is not build(other, (8, 8, 3), 2)

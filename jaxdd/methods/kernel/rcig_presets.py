@@ -27,9 +27,9 @@ from jaxdd.methods.kernel import frepo_presets as frepo
 from jaxdd.methods.kernel._presets import smoke
 from jaxdd.methods.kernel.rcig import RcigConfig
 from jaxdd.records import (
+    Activation,
     AugmentSpec,
     ConvNet,
-    NetworkSpec,
     OptimiserSpec,
     Preset,
     Protocol,
@@ -66,12 +66,11 @@ def _row(data: str, ipc: int, **settings: Any) -> Preset:
     base = frepo.PRESETS[f"{data}_paper" if ipc == 10 else f"{data}_ipc{ipc}_paper"]
     _, shape, classes = frepo.DATA[data]
     depth = _DEPTH[shape[0]]
-    smooth = "softplus" if depth == 3 else "relu"
-    network = NetworkSpec(
+    network = ConvNet(
         width=tuple(128 * 2**block for block in range(depth)),
         norm="none",
         initialiser="flax",
-        activation=smooth,
+        activation=Softplus() if depth == 3 else Activation(),
     )
     given: dict[str, Any] = {"network": network, "mirror": shape[2] == 3}
     if ipc * classes > _CHUNK or depth > 3:
