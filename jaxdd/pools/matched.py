@@ -125,7 +125,8 @@ def loops(
         raise InputError(
             f"distill.matchings={matchings}, distill.network_epochs={epochs}: "
             f"published for {', '.join(map(str, _LOOPS))} images per class, and there "
-            f"are {ipc}; give both, such as --distill.matchings 10 --distill.network_epochs 10"
+            f"are {ipc}; give both, such as --distill.matchings 10 "
+            "--distill.network-epochs 10"
         )
     table = _LOOPS[ipc]
     return (
