@@ -67,18 +67,18 @@ notebooks: $(STAMP)-dev
 # and memory are measured.
 THEIRS = $(if $(TORCH),--torch-python $(TORCH) --checkout $(1))
 bench: $(STAMP)-base
-	@$(PY) experiments/bench_krr_ssl.py $(call THEIRS,$(SELFSUP_DD))
-	@$(PY) experiments/bench_dm.py $(call THEIRS,$(DATASET_CONDENSATION))
-	@$(PY) experiments/bench_students.py $(call THEIRS,$(DATASET_CONDENSATION))
-	@$(PY) experiments/bench_experts.py $(call THEIRS,$(MTT_DISTILLATION))
-	@$(PY) experiments/bench_teacher.py $(if $(TORCH),--torch-python $(TORCH))
-	@$(PY) experiments/bench_unroll.py
-	@$(PY) experiments/bench_trajectory.py $(call THEIRS,$(MTT_DISTILLATION))
-	@$(PY) experiments/bench_frepo.py $(if $(FREPO),--checkout $(FREPO))
-	@$(PY) experiments/bench_kernels.py
-	@$(PY) experiments/bench_kip.py
-	@$(PY) experiments/bench_regression.py
-	@$(PY) experiments/bench_data.py
+	@$(PY) experiments/bench.py krr_ssl $(call THEIRS,$(SELFSUP_DD))
+	@$(PY) experiments/bench.py dm $(call THEIRS,$(DATASET_CONDENSATION))
+	@$(PY) experiments/bench.py students $(call THEIRS,$(DATASET_CONDENSATION))
+	@$(PY) experiments/bench.py experts $(call THEIRS,$(MTT_DISTILLATION))
+	@$(PY) experiments/bench.py teacher $(if $(TORCH),--torch-python $(TORCH))
+	@$(PY) experiments/bench.py unroll
+	@$(PY) experiments/bench.py trajectory $(call THEIRS,$(MTT_DISTILLATION))
+	@$(PY) experiments/bench.py frepo $(if $(FREPO),--checkout $(FREPO))
+	@$(PY) experiments/bench.py kernels
+	@$(PY) experiments/bench.py kip
+	@$(PY) experiments/bench.py regression
+	@$(PY) experiments/bench.py data
 	@$(PY) experiments/tables.py
 
 results: $(STAMP)-base

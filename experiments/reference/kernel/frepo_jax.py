@@ -9,7 +9,7 @@ again, and `scipy.linalg.solve(sym_pos=True)` is spelled `assume_a="pos"`. One d
   python experiments/reference/kernel/frepo_jax.py --checkout DIR golden \
       tests/methods/kernel/golden/frepo.npz
 
-experiments/bench_frepo.py imports `load_program` and times the same functions.
+experiments/benches/frepo.py imports `Loop` and times it.
 """
 
 import argparse
@@ -115,6 +115,55 @@ def states(
         )
 
     return state, network
+
+
+class Loop:
+    """Their steps, as their loop makes them, on the same real images.
+
+    Args:
+      checkout: of the program.
+      arrays: x_s, y_s, x_b, y_b.
+      settings: norm, flip, pool, max_age and what `states` takes.
+    """
+
+    def __init__(
+        self, checkout: Path, arrays: dict[str, np.ndarray], **settings: Any
+    ) -> None:
+        program = load_program(checkout)
+        self._real = arrays["x_b"], arrays["y_b"]
+        few = (jnp.asarray(arrays[name]) for name in ("x_s", "y_s"))
+        has_norm = settings["norm"] == "batch"
+        self._step = functions(program, settings["flip"], has_norm)
+        self._state, network = states(program, *few, **settings)
+        self._fresh, self._max_age = jax.jit(network), settings["max_age"]
+        self._random, self._key = np.random.default_rng(0), jax.random.PRNGKey(0)
+        age = self._max_age // settings["pool"]
+        self._nets = [
+            self._fresh(self._split()).replace(step=age * number)
+            for number in range(settings["pool"])
+        ]
+
+    def _split(self) -> jax.Array:
+        self._key, key = jax.random.split(self._key)
+        return key
+
+    def run(self, steps: int) -> Any:
+        """Makes so many steps; the set and a network, to wait for."""
+        image, target = self._real
+        for _ in range(steps):
+            place = int(self._random.integers(len(self._nets)))
+            net = self._nets[place]
+            feature = self._step.feat(jnp.asarray(image), net)
+            batch = {"image": feature, "label": jnp.asarray(target)}
+            self._state, _ = self._step.outer(self._state, net, batch)
+            if net.step > self._max_age:
+                self._nets[place] = self._fresh(self._split())
+                continue
+            key = self._split()
+            few, label = self._step.sample(self._state, key)
+            given = {"image": few, "label": label}
+            self._nets[place], _ = self._step.inner(net, given, key)
+        return self._state.params, self._nets[place].params
 
 
 def golden_arrays(program: types.SimpleNamespace) -> dict[str, np.ndarray]:

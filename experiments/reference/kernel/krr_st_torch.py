@@ -7,7 +7,7 @@ replaced by an empty module. Needs PyTorch, NumPy and tqdm, nothing else.
   golden: two outer steps in float64 on a tiny problem, to an .npz that tests read
     python experiments/reference/kernel/krr_st_torch.py --checkout DIR golden OUT.npz
   timing: waits for a number on standard input, makes that many outer steps on the given
-    arrays, answers with their seconds as JSON; used by experiments/bench_krr_ssl.py
+    arrays, answers with their seconds as JSON; used by experiments/benches/krr_ssl.py
     python experiments/reference/kernel/krr_st_torch.py --checkout DIR timing ARRAYS.npz
 
 All arrays are in this project's layout: images NHWC, kernels HWIO, dense kernels

@@ -10,7 +10,7 @@ by nothing, and its optimiser, its permutations and its networks are recorded.
     python experiments/reference/matching/dm_torch.py --checkout DIR golden \
         tests/methods/matching/golden/dm.npz
   timing: waits for a number on standard input, runs that many iterations, answers with
-    their seconds as JSON; used by experiments/bench_dm.py
+    their seconds as JSON; used by experiments/benches/dm.py
     python experiments/reference/matching/dm_torch.py --checkout DIR timing DATA.npz \
         --width 128
 """

@@ -1,7 +1,7 @@
-"""PyTorch's side of bench_teacher.py: a Barlow Twins step, and its layers, on CPU.
+"""PyTorch's side of benches/teacher.py: a Barlow Twins step, and its layers, on CPU.
 
 The ResNet-18 of networks_torch.py in 64 channels with a projector, two views a step,
-SGD with momentum. It answers as `Reference` in ../../benchmark.py expects:
+SGD with momentum. It answers as `Reference` in ../../references.py expects:
   teacher_torch.py step --batch N        a number asks for so many steps
   teacher_torch.py layers --batch N      a number asks for the layer of that number
 Layers are read from standard input first, as a JSON list; each is run forwards and

@@ -9,7 +9,7 @@ here (torchvision, scipy) are replaced by empty stand-ins.
     python experiments/reference/training/students_torch.py --checkout DIR golden \
         tests/training/golden/students.npz
   timing: for each number on standard input, trains so many students one after the other
-    and answers with the seconds of each as JSON; used by experiments/bench_students.py
+    and answers with the seconds of each as JSON; used by benches/students.py
     python experiments/reference/training/students_torch.py --checkout DIR \
         timing SET.npz
 """

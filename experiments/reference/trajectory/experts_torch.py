@@ -9,7 +9,7 @@ imports but does not need here are replaced by empty stand-ins.
     python experiments/reference/trajectory/experts_torch.py --checkout DIR sample \
         tests/prepare/buffers
   timing: for each number on standard input, runs so many epochs over the given images
-    and answers with the seconds of each as JSON; used by experiments/bench_experts.py
+    and answers with the seconds of each as JSON; used by experiments/benches/experts.py
     python experiments/reference/trajectory/experts_torch.py --checkout DIR \
         timing IMAGES.npz
 """

@@ -10,7 +10,7 @@ warms the process up and is not counted.
 
 For each number on standard input, makes so many outer steps and answers with the
 seconds of each and the growth of the resident memory as JSON; used by
-experiments/bench_trajectory.py:
+experiments/benches/trajectory.py:
   python experiments/reference/trajectory/mtt_torch.py --checkout DIR --width 32 \
       --batch 20
 """

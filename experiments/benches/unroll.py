@@ -5,32 +5,27 @@ augmentation, XLA's own convolution; SGD with a learned rate, the loss of MTT, i
 gradient by images and rate. Everything is compiled for the CPU, and the compiler's
 count of temporary bytes and of FLOPs is read: it takes the body of a loop once, so the
 count of a program is that of its loops' bodies, forwards and backwards; the bodies are
-compiled alone too. TESLA's procedure is written here as its authors run it: parameters
-stored in a first loop, gradients rebuilt in a second. Appends rows to
-experiments/results/bench_unroll.jsonl.
+compiled alone too. TESLA's procedure as its authors run it is in
+reference/trajectory/tesla_jax.py. A row of all adjoints, and one of the growth.
 
-  python experiments/bench_unroll.py
+  python experiments/bench.py unroll
 """
 
 import argparse
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import benchmark
 import jax
 import jax.numpy as jnp
-from benchmark import append, origin
-from jax.flatten_util import ravel_pytree
+import references
+from benches._trajectory import Setting, distance
 
-from jaxdd import networks, unroll
+from jaxdd import unroll
 from jaxdd.base import Array, PyTree
-from jaxdd.records import (
-    ConvNet,
-)
-from jaxdd.training import losses
-from jaxdd.unroll import SGD, Adam, Adjoint, Backprop, InnerProblem
+from jaxdd.unroll import SGD, Adam, Adjoint, Backprop
 
-SHAPE, CLASSES, RATE = (32, 32, 3), 10, 0.01
+STORED = "TESLA, parameters stored"
 ADJOINTS: dict[str, Adjoint] = {
     "plain scan": Backprop("none"),
     "step checkpoint": Backprop(),
@@ -47,67 +42,22 @@ OPTIMISERS = {
 should be."""
 
 
-def main() -> None:
-    """Appends a row of all adjoints, one of the growth, and prints them."""
-    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Options of the command line."""
     parser.add_argument("--width", type=int, default=128)
     parser.add_argument("--batch", type=int, default=100)
     parser.add_argument("--steps", type=int, nargs=2, default=[16, 64])
     parser.add_argument("--growth", type=int, nargs=2, default=[64, 256], help="steps")
-    options = parser.parse_args()
-    setting = Setting(options.width, options.batch)
+
+
+def rows(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """One of all adjoints, and one of the growth."""
+    setting = Setting(options.width, options.batch, "stock")
     name = f"ConvNet-D3 width {options.width}, b={options.batch}"
     row = adjoint_row(setting, options.steps)
-    append("bench_unroll", {"benchmark": f"trajectory gradient, {name}"} | row)
-    print(table(row["adjoints"]))
+    yield {"benchmark": f"trajectory gradient, {name}"} | row
     row = growth_row(setting, options.growth)
-    append("bench_unroll", {"benchmark": f"growth of its memory, {name}"} | row)
-
-
-class Setting:
-    """The network and the shapes of one problem.
-
-    Attributes:
-      batch: rows of an inner step. params: abstract [P]. theta: images [b,h,w,c] and
-        the rate's logarithm, abstract.
-    """
-
-    def __init__(self, width: int, batch: int) -> None:
-        spec = ConvNet(width=(width,) * 3, conv="stock")
-        network = networks.build(spec, SHAPE, CLASSES)
-        variables = jax.eval_shape(network.init, jax.random.key(0))
-        flat = lambda: ravel_pytree(jax.tree.map(_zeros, variables.params))
-        self.params, _ = jax.eval_shape(lambda: (flat()[0], 0))
-        self.batch, self._network, self._variables = batch, network, variables
-        self._unravel = flat()[1]
-        image = jax.ShapeDtypeStruct((batch, *SHAPE), jnp.float32)
-        self.theta = {"image": image, "log_rate": jax.ShapeDtypeStruct((), jnp.float32)}
-        self.label = jnp.arange(batch) % CLASSES
-
-    def loss(self, theta: PyTree, params: Array, rows: Array) -> Array:
-        """The inner loss of some rows of the set; params [P], rows int32 [b]."""
-        variables = self._variables._replace(params=self._unravel(params))
-        output, _ = self._network.apply(variables, theta["image"][rows])
-        return losses.cross_entropy(output.logits, self.label[rows])
-
-    def problem(self, optimiser: Any) -> InnerProblem:
-        """The inner problem with a learned rate."""
-        rate = unroll.learned_rate(lambda theta, x: theta["log_rate"])
-        return unroll.inner.problem(self.loss, optimiser, rate)
-
-    def arguments(self, num_steps: int) -> tuple:
-        """Of a gradient: theta, start and target [P], rows [T,b]."""
-        rows = jax.ShapeDtypeStruct((num_steps, self.batch), jnp.int32)
-        return self.theta, self.params, self.params, rows
-
-
-def _zeros(leaf: Any) -> Array:
-    return jnp.zeros(leaf.shape, leaf.dtype)
-
-
-def distance(end: Array, start: Array, target: Array) -> Array:
-    """The loss of MTT."""
-    return jnp.sum((end - target) ** 2) / jnp.sum((start - target) ** 2)
+    yield {"benchmark": f"growth of its memory, {name}"} | row
 
 
 def trajectory_gradient(
@@ -124,51 +74,14 @@ def trajectory_gradient(
     return jax.value_and_grad(outer)
 
 
-def tesla_stored(setting: Setting) -> Callable[..., tuple[Array, PyTree]]:
-    """TESLA's gradient as its authors compute it: every step's parameters are kept."""
-
-    def gradient(theta: PyTree, start: Array, target: Array, rows: Array) -> tuple:
-        rate = jnp.exp(theta["log_rate"])
-        slope = jax.grad(setting.loss, 1)
-
-        def forward(state: tuple, row: Array) -> tuple[tuple, Array]:
-            params, total = state
-            step = slope(theta, params, row)
-            return (params - rate * step, total + step), params
-
-        begin = (start, jnp.zeros_like(start))
-        (end, total), kept = jax.lax.scan(forward, begin, rows)
-        scale = jnp.sum((start - target) ** 2)
-        ahead = -2 * rate * (end - target) / scale
-
-        def back(summed: Array, entry: tuple) -> tuple[Array, None]:
-            params, row = entry
-            along = lambda image: jnp.vdot(
-                slope(theta | {"image": image}, params, row), ahead
-            )
-            return summed + jax.grad(along)(theta["image"]), None
-
-        image, _ = jax.lax.scan(back, jnp.zeros_like(theta["image"]), (kept, rows))
-        log_rate = jnp.vdot(ahead, total)
-        return distance(end, start, target), {"image": image, "log_rate": log_rate}
-
-    return gradient
-
-
 # Rows ------------------------------------------------------------------------------
 
 
 def compiled(function: Callable, arguments: tuple) -> dict[str, float]:
     """MB of temporary memory and GFLOP of a program, each loop's body counted once."""
-    began = time.perf_counter()
-    program = jax.jit(function).lower(*arguments).compile()
-    analysis: Any = program.memory_analysis()
-    counted: Any = program.cost_analysis()
-    return {
-        "MB": round(analysis.temp_size_in_bytes / 1e6, 3),
-        "GFLOP": round(counted["flops"] / 1e9, 3),
-        "compile seconds": round(time.perf_counter() - began, 1),
-    }
+    program = benchmark.Compiled(function, *arguments)
+    flops = program.program.cost_analysis()["flops"]
+    return program.about | {"GFLOP": round(flops / 1e9, 3)}
 
 
 def adjoint_row(setting: Setting, steps: list[int]) -> dict[str, Any]:
@@ -179,7 +92,8 @@ def adjoint_row(setting: Setting, steps: list[int]) -> dict[str, Any]:
         for name, adjoint in ADJOINTS.items()
     }
     programs["Separable"] = trajectory_gradient(setting, SGD(), unroll.Separable())
-    programs["TESLA, parameters stored"] = tesla_stored(setting)
+    tesla = references.adapter("trajectory/tesla_jax.py")
+    programs[STORED] = tesla.stored_gradient(setting.loss)
     for name, program in programs.items():
         short, long = (compiled(program, setting.arguments(n)) for n in steps)
         found[name] = {
@@ -193,11 +107,10 @@ def adjoint_row(setting: Setting, steps: list[int]) -> dict[str, Any]:
         entry["less memory than plain scan"] = round(plain[last] / entry[last], 1)
         ratio = entry["GFLOP a step"] / plain["GFLOP a step"]
         entry["FLOPs over plain scan"] = round(ratio, 3)
-        ratio = entry[last] / found["TESLA, parameters stored"][last]
+        ratio = entry[last] / found[STORED][last]
         entry["memory over TESLA"] = round(ratio, 3)
     settings = {"steps": steps, "parameters": setting.params.size, "optimiser": "SGD"}
-    row = {"settings": settings, "adjoints": found, "bodies, GFLOP": bodies(setting)}
-    return row | origin()
+    return {"settings": settings, "adjoints": found, "bodies, GFLOP": bodies(setting)}
 
 
 def bodies(setting: Setting) -> dict[str, float]:
@@ -249,11 +162,12 @@ def growth_row(setting: Setting, steps: list[int]) -> dict[str, Any]:
             "bytes a parameter and step": round(extra / setting.params.size, 3),
             "expected": expected,
         }
-    return {"settings": {"steps": steps}, "growth": growth} | origin()
+    return {"settings": {"steps": steps}, "growth": growth}
 
 
-def table(found: dict[str, dict[str, Any]]) -> str:
+def table(rows: Sequence[dict[str, Any]]) -> str:
     """The adjoints, aligned."""
+    found = rows[0]["adjoints"]
     names = [name for name in next(iter(found.values())) if name != "compile seconds"]
     width = max(map(len, found))
     lines = [" " * width + "".join(f"  {name}" for name in names)]
@@ -261,7 +175,3 @@ def table(found: dict[str, dict[str, Any]]) -> str:
         cells = "".join(f"  {entry[name]:>{len(name)}}" for name in names)
         lines.append(f"{adjoint:<{width}}{cells}")
     return "\n".join(lines)
-
-
-if __name__ == "__main__":
-    main()
