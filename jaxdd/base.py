@@ -277,8 +277,12 @@ class Parts(NamedTuple):
 class Method:
     """What a method file exports as `METHOD`.
 
-    `targets` says what the set's targets are: class labels, or a teacher's
-    representations; a one-shot method's set is finished before the first step.
+    `build(task, config)` makes the distiller. It raises `InputError` for a number out
+    of range, a network or kernel that does not fit the images, and a task that it
+    cannot serve, such as a set counted as a whole where it goes class by class; what a
+    method refuses besides stands at its function. `targets` says what the set's targets
+    are: class labels, or a teacher's representations; a one-shot method's set is
+    finished before the first step.
     """
 
     build: Callable[[Task, Any], Distiller]

@@ -36,7 +36,7 @@ from jaxdd.kernels.ridge import KRR_ST
 from jaxdd.methods.kernel.krr_ssl import KrrSslConfig, krr_ssl
 from jaxdd.networks.teacher import represent
 from jaxdd.objectives.regression import krr_mse
-from jaxdd.pools import online
+from jaxdd.pools import Life, online
 from jaxdd.training import optimisers
 
 OUTPUTS = 512
@@ -222,7 +222,7 @@ def objective_memory(
 def pool_memory(network: Network, rows: int) -> float:
     """MB of updating one network of the pool, batch norm over the whole set."""
     optimiser = optimisers.build(KrrSslConfig().network_optimiser, 1000)
-    pool = online(network, size=10, max_age=1000, optimiser=optimiser, loss="mse")
+    pool = online(network, Life(1000), size=10, optimiser=optimiser)
     key: Any = jax.random.key(SEED)
     nothing: Any = None  # neither needs a batch, nor a set to start from
     members = jax.eval_shape(lambda: pool.init(key, {}, nothing))

@@ -18,13 +18,13 @@ from jaxdd.select import (
 )
 from jaxdd.select.random import class_called
 
-__all__ = ["EXPERT_STARTS", "STARTS", "Judge", "Start", "first_images", "soft_labels"]
+__all__ = ["EXPERT_STARTS", "STARTS", "Logits", "Start", "first_images", "soft_labels"]
 
 Start = Literal["real", "noise", "class_mean", "kmeans", "k_center"]
 STARTS = ("real", "noise", "class_mean", "kmeans", "k_center")
 EXPERT_STARTS = ("representative", "correct")
 
-Judge = Callable[[Array, Array], Array]
+Logits = Callable[[Array, Array], Array]
 """An expert's logits, `(parameters [p], image [n,h,w,c]) -> [n,k]`."""
 
 _BLOCK = 1024  # real images forwarded at a time
@@ -36,7 +36,7 @@ def first_images(
     corpus: Corpus,
     size: int,
     ipc: int | None,
-    experts: tuple[ExpertsAsset, Judge] | None = None,
+    experts: tuple[ExpertsAsset, Logits] | None = None,
 ) -> tuple[Array, Array | None]:
     """The images that a set starts from.
 
@@ -76,7 +76,7 @@ def _rows(
     corpus: Corpus,
     size: int,
     ipc: int | None,
-    experts: tuple[ExpertsAsset, Judge] | None,
+    experts: tuple[ExpertsAsset, Logits] | None,
 ) -> Array:
     if start == "kmeans":
         return kmeans_rows(key, corpus, size, ipc)
@@ -94,7 +94,7 @@ def _rows(
 
 
 def _correct_rows(
-    key: Key, corpus: Corpus, ipc: int, last: Array, judge: Judge
+    key: Key, corpus: Corpus, ipc: int, last: Array, judge: Logits
 ) -> Array:
     """Random rows of each class, those that the earliest experts get right first."""
     label = np.asarray(corpus.label)
@@ -119,7 +119,7 @@ def _correct_rows(
     return jnp.asarray(np.concatenate(chosen).astype(np.int32))
 
 
-def _logits_of_all(judge: Judge, vector: Array, corpus: Corpus) -> np.ndarray:
+def _logits_of_all(judge: Logits, vector: Array, corpus: Corpus) -> np.ndarray:
     """One expert's logits of all real images, un-augmented, on the host [n,k]."""
     run = jax.jit(judge)
     size, block = corpus.size, min(_BLOCK, corpus.size)
@@ -132,7 +132,7 @@ def _logits_of_all(judge: Judge, vector: Array, corpus: Corpus) -> np.ndarray:
 
 
 def soft_labels(
-    judge: Judge,
+    judge: Logits,
     asset: ExpertsAsset,
     image: Array,
     label: Array,
@@ -158,7 +158,7 @@ def soft_labels(
     return _average(judge)(asset.last, image, label)
 
 
-def _average(judge: Judge) -> Callable[[Array, Array, Array], Array]:
+def _average(judge: Logits) -> Callable[[Array, Array, Array], Array]:
     @jax.jit
     def run(last: Array, image: Array, label: Array) -> Array:
         def one(sums: tuple, vector: Array) -> tuple[tuple, None]:

@@ -29,6 +29,7 @@ from jaxdd.evaluation.report import KRR, Row
 from jaxdd.evaluation.setting import Setting
 from jaxdd.evaluation.students import seed_key
 from jaxdd.evaluation.tasks import representation_mse
+from jaxdd.kernels.finite import FINITE
 from jaxdd.kernels.spelling import spelled_kernel
 from jaxdd.records import KernelSpec, Protocol, digest
 from jaxdd.select import class_means, random_rows, subset
@@ -38,7 +39,6 @@ __all__ = ["imitating_entries", "kernel_entries", "kernel_notes", "krr_name"]
 
 _MANY_CLASSES = 20  # from here, accuracy among the best five says something
 _FULL_BYTES = 4_000_000_000  # of a kernel matrix, its copy with the ridge, its factor
-_FINITE = ("conjugate", "random_features", "empirical_ntk")
 
 Judge = Callable[[np.ndarray], Figures]
 """Figures of the predictions [n,k] for the test split."""
@@ -248,7 +248,7 @@ def _entry(
     # fingerprint: another kernel changes nothing about students that are done.
     settings = digest(spec, ridge, setting.meta.protocol.kernel_full)
     task: dict[str, Task] = {f"krr-{settings[:8]}": score}
-    random = support.drawn or spec.name in _FINITE
+    random = support.drawn or spec.name in FINITE
     return Entry(
         support.name,
         one_by_one(fitted),

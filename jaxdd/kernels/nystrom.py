@@ -15,10 +15,9 @@ from jaxdd.base import Array, PyTree
 from jaxdd.errors import InputError
 from jaxdd.kernels.feature import chunked
 from jaxdd.kernels.kernel import Kernel
-from jaxdd.kernels.precision import dot, promote
-from jaxdd.kernels.ridge import Ridge, SolveInfo, fit_features
+from jaxdd.kernels.precision import dot
 
-__all__ = ["LowRank", "diagonal", "fit_nystrom", "low_rank", "preconditioner"]
+__all__ = ["LowRank", "diagonal", "low_rank", "preconditioner"]
 
 
 class LowRank(NamedTuple):
@@ -106,56 +105,3 @@ def preconditioner(factor: Array, lam: Array) -> Callable[[Array], Array]:
         return right + dot(directions, scale[:, None] * dot(directions.T, right))
 
     return apply
-
-
-def fit_nystrom(
-    kernel: Kernel,
-    image: Array,
-    y_s: Array,
-    ridge: Ridge,
-    landmarks: int,
-    *,
-    variables: PyTree = (),
-    chunk: int | None = None,
-    refine: int = 1,
-) -> tuple[Callable[[Array], Array], SolveInfo]:
-    """Ridge regression with the Nystrom approximation of a kernel, for large m.
-
-    Features `k(x, Z) L_z^-T` of r landmarks Z among the images, solved in r dimensions
-    (Williams and Seeger, 2001). Memory m r, cost m r of the kernel and m r^2; exact
-    with all images as landmarks.
-
-    Args:
-      kernel: of images.
-      image: what is fitted to [m,h,w,c].
-      y_s: targets [m,k].
-      ridge: the regularisation, in terms of the approximate kernel.
-      landmarks: r.
-      variables: the kernel's third argument.
-      chunk: images at a time, for the diagonal and predictions; None = all.
-      refine: see `jaxdd.kernels.ridge.fit`.
-
-    Returns:
-      a function from images [n,h,w,c] to predictions [n,k], and the report.
-
-    Raises:
-      InputError: a number of landmarks that is not in 1 to m.
-    """
-    (whole,) = promote(diagonal(kernel, image, variables, chunk=chunk))
-    row = lambda index: kernel(image[index][None], image, variables)[0]
-    pivots, factor, _ = low_rank(whole, row, landmarks)
-    centres = image[pivots]
-    # A column of zeros is a landmark that had nothing left: it makes no feature.
-    triangle = factor[pivots]
-    used = jnp.diagonal(triangle) > 0
-    triangle = triangle + jnp.diag(jnp.where(used, 0, 1).astype(triangle.dtype))
-    predict, info = fit_features(factor, y_s, ridge, refine=refine)
-
-    def of_images(rows: Array) -> Array:
-        cross = kernel(rows, centres, variables).astype(triangle.dtype)
-        solved = lax.linalg.triangular_solve(
-            triangle, cross, left_side=False, lower=True, transpose_a=True
-        )
-        return predict(jnp.where(used[None], solved, 0))
-
-    return lambda rows: chunked(of_images, rows, chunk), info

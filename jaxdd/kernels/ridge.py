@@ -31,7 +31,6 @@ __all__ = [
     "SolveInfo",
     "fit",
     "fit_features",
-    "leave_one_out",
     "predict",
 ]
 
@@ -159,32 +158,6 @@ def fit_features(
 def predict(k_ts: Array, alpha: Array) -> Array:
     """Predictions [n,k] from a kernel block [n,m] and dual coefficients [m,k]."""
     return dot(k_ts, alpha)
-
-
-def leave_one_out(
-    k_ss: Array, y_s: Array, ridge: Ridge, *, refine: int = 1
-) -> tuple[Array, SolveInfo]:
-    """What a fit without row i predicts for row i, for all rows at once.
-
-    `y_i - A_i / (M^-1)_ii` with lam held at its value for all m rows (a refit with a
-    ridge scaled by the trace would change it by O(1/m)). Costs m^3/3 + 2 m^2 (k + m).
-
-    Args:
-      k_ss: kernel [m,m].
-      y_s: targets [m,k].
-      ridge: the regularisation.
-      refine: see `fit`.
-
-    Returns:
-      predictions [m,k] and the report.
-    """
-    k_ss, y_s = promote(k_ss, y_s)
-    rows, outputs = y_s.shape
-    # The inverse as further right-hand sides: one factor, and differentiable.
-    both = jnp.concatenate([y_s, jnp.eye(rows, dtype=y_s.dtype)], axis=1)
-    answer, info = fit(k_ss, both, ridge, refine=refine)
-    alpha, inverse = answer[:, :outputs], answer[:, outputs:]
-    return y_s - alpha / jnp.diagonal(inverse)[:, None], info
 
 
 def _solve(

@@ -38,6 +38,15 @@ Derivative = Literal["reverse", "forward"]
 _FLOOR = 1e-6  # added to products of norms, as the authors' program does
 
 
+class _Rule(NamedTuple):
+    """How a class is matched, alike for all of them."""
+
+    network: Network
+    compare: Callable[[PyTree, PyTree], Array]
+    augment: Augment | None
+    forward: bool
+
+
 class _Class(NamedTuple):
     """What one class brings, apart from its synthetic images."""
 
@@ -82,9 +91,9 @@ def class_gradients(
     Raises:
       InputError: an unknown distance or derivative, or a negative chunk.
     """
-    compare = distance(kind)
     _check(derivative, chunk_classes)
-    one = partial(_matched, network, compare, augment, derivative == "forward")
+    rule = _Rule(network, distance(kind), augment, derivative == "forward")
+    one = partial(_matched, rule)
 
     def objective(
         synthetic: Synthetic,
@@ -184,15 +193,10 @@ def _leaves(one: PyTree, other: PyTree) -> list[tuple[Array, Array]]:
 
 
 def _matched(
-    network: Network,
-    compare: Callable[[PyTree, PyTree], Array],
-    augment: Augment | None,
-    forward: bool,
-    image: Array,
-    variables: Variables,
-    own: _Class,
+    rule: _Rule, image: Array, variables: Variables, own: _Class
 ) -> tuple[Array, Array]:
     """A class's distance and its derivative by the synthetic images [i,h,w,c]."""
+    network, compare, augment, forward = rule
     real, fake, pull = own.real, image, lambda gradient: (gradient,)
     if augment is not None:
         params = augment.sample(own.key, 1)
@@ -221,7 +225,7 @@ def _matched(
 def _real_gradient(
     network: Network, variables: Variables, real: Array, own: _Class
 ) -> PyTree:
-    """Of the mean loss over the real images, a few at a time where that is faster."""
+    """The mean loss's gradient by real images, a few at a time where that is faster."""
     target = jnp.full(real.shape[0], own.number)
     targets = Weighted(target, own.real_weight)
 

@@ -25,19 +25,19 @@ from jaxdd.training.losses import (
 )
 
 __all__ = [
-    "Blocks",
+    "KernelPair",
     "kernel_blocks",
     "kernel_regression",
     "random_feature_blocks",
     "rows_of",
 ]
 
-Blocks = Callable[[Array, Array, Any], tuple[Array, Array]]
+KernelPair = Callable[[Array, Array, Any], tuple[Array, Array]]
 """(synthetic [m,h,w,c], real [n,h,w,c], variables) -> kernels [m,m] and [n,m]."""
 
 
 def kernel_regression(
-    blocks: Blocks,
+    pair: KernelPair,
     ridge: Ridge,
     num_classes: int,
     *,
@@ -52,7 +52,7 @@ def kernel_regression(
     2022, arXiv 2210.12067). Real images are constants; nothing is drawn at random.
 
     Args:
-      blocks: makes the kernels, see `kernel_blocks` and `random_feature_blocks`.
+      pair: makes the two kernels, see `kernel_blocks` and `random_feature_blocks`.
       ridge: the regularisation.
       num_classes: k.
       loss: of the predictions; `platt` reads s from `Synthetic.hyper["log_scale"]`.
@@ -73,7 +73,7 @@ def kernel_regression(
     ) -> tuple[Array, Metrics]:
         del assets, key
         image, label, weight = rows_of(batch)
-        k_ss, k_ts = blocks(
+        k_ss, k_ts = pair(
             synthetic.image,
             lax.stop_gradient(image),
             lax.stop_gradient(variables),
@@ -99,7 +99,7 @@ def kernel_regression(
     return objective
 
 
-def kernel_blocks(kernel: Kernel, rows: int | None = None) -> Blocks:
+def kernel_blocks(kernel: Kernel, rows: int | None = None) -> KernelPair:
     """The two kernels, that of the real images by blocks of rows.
 
     Args:
@@ -128,7 +128,7 @@ def random_feature_blocks(
     shift: float = 0.01,
     chunk_synthetic: int | None = None,
     chunk_real: int | None = None,
-) -> Blocks:
+) -> KernelPair:
     """Kernels 2 phi.phi' + shift of the features of several networks.
 
     Both use one pass over the synthetic images; the real ones' features, constants, are

@@ -43,9 +43,9 @@ class Solver(NamedTuple):
 
     name: Literal["adam", "cg"] = "adam"
     steps: int = 20
-    """Of the inner problem; for cg, at most."""
+    """Steps in the inner problem; for cg, at most."""
     system_steps: int = 20
-    """Of the system with its Hessian."""
+    """Steps in the system with its Hessian."""
 
 
 class Body(NamedTuple):
@@ -80,7 +80,7 @@ class InnerProblem(NamedTuple):
         return self.factor * (fitted + jnp.sum(change**2)) / 2
 
     def gradient(self, change: Array) -> Array:
-        """Of L by dw [p]."""
+        """The gradient of L by dw [p]."""
         rest = self.target - self.push(change)
         slope = change - self.pull(dot(self.inverse, rest))
         return self.factor * self.body.moved * slope

@@ -3,10 +3,11 @@
 from jaxdd.pools.fixed import one_start, trained
 from jaxdd.pools.many import many
 from jaxdd.pools.matched import matched
-from jaxdd.pools.online import online
+from jaxdd.pools.online import Life, online
 from jaxdd.pools.static import drawn, fresh, none
 
 __all__ = [
+    "Life",
     "drawn",
     "fresh",
     "many",

@@ -10,7 +10,7 @@ __all__ = ["many"]
 
 
 def many(pool: Pool, count: int) -> Pool:
-    """As many independent pools, stacked along a leading axis.
+    """Several independent pools, stacked along a leading axis.
 
     Args:
       pool: one of them.

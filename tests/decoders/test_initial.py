@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jaxdd.base import ExpertsAsset, Task
-from jaxdd.decoders import pixels
+from jaxdd.decoders import expert_logits, pixels, teacher_outputs
 from jaxdd.decoders.initial import STARTS, first_images, soft_labels
 from jaxdd.errors import InputError
 from tests.helpers import toy_corpus
@@ -124,7 +124,8 @@ def task() -> Task:
 
 def test_pixels_learn_labels_that_start_at_the_experts_logits(key):
     asset = experts(RIGHT, (2.0, 2.0, 2.0, 2.0))
-    decoder = pixels(task(), init="correct", judge=judge, labels="average")
+    labels = expert_logits(task(), judge, "average")
+    decoder = pixels(task(), init="correct", judge=judge, targets=labels)
     params = decoder.init(key, toy_corpus(), {"experts": asset})
     whole = decoder.decode(params, {}, key)
     np.testing.assert_array_equal(whole.target.argmax(1), LABEL)
@@ -140,7 +141,7 @@ def test_starts_that_need_what_is_missing_are_refused():
     with pytest.raises(InputError, match="asks experts"):
         pixels(task(), init="correct")
     with pytest.raises(InputError, match="teacher's outputs"):
-        pixels(task(), init="class_mean", represent=lambda v, x: x)
+        pixels(task(), init="class_mean", targets=teacher_outputs(lambda v, x: x))
 
 
 @pytest.mark.parametrize("start", STARTS)

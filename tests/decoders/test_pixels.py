@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxdd.base import Task, TeacherAsset, Variables
-from jaxdd.decoders import pixels
+from jaxdd.decoders import centred, pixels, teacher_outputs
 from jaxdd.errors import InputError
 from jaxdd.records import Views
 from tests.helpers import toy_corpus
@@ -57,7 +57,7 @@ def test_teacher_targets_are_its_outputs_from_table_or_network(key) -> None:
     variables = Variables(jnp.float32(2.0), {})
     table = np.full((views.count, corpus.size, 2), np.nan, np.float32)
     table[views.identity] = mean_teacher(variables, unit)
-    decoder = pixels(task(ipc=None), represent=mean_teacher, views=views)
+    decoder = pixels(task(ipc=None), targets=teacher_outputs(mean_teacher, views))
     looked_up = decoder.init(
         key, corpus, {"teacher": TeacherAsset(variables, jnp.asarray(table))}
     )
@@ -86,14 +86,14 @@ def test_more_than_a_class_has_is_refused(key: jax.Array) -> None:
         pixels(task(ipc=13, size=52)).init(key, toy_corpus(), {})
 
 
-@pytest.mark.parametrize("kind", ["centred", "centred_fixed"])
-def test_centred_labels(kind: str, key: jax.Array) -> None:
-    decoder = pixels(task(), labels=kind, label_scale=0.5)
+@pytest.mark.parametrize("learned", [True, False])
+def test_centred_labels(learned: bool, key: jax.Array) -> None:
+    decoder = pixels(task(), targets=centred(task(), scale=0.5, learned=learned))
     params = decoder.init(key, toy_corpus(), {})
-    assert set(params) == ({"image", "target"} if kind == "centred" else {"image"})
+    assert set(params) == ({"image", "target"} if learned else {"image"})
     whole = decoder.decode(params, {}, key)
     expected = 0.5 * (np.repeat(np.eye(4), 2, 0) - 0.25)
     np.testing.assert_allclose(whole.target, expected, rtol=1e-6)
-    learned = {"image": params["image"], "target": -whole.target}
-    moved = decoder.decode(learned, {}, key).target
-    assert bool((moved == whole.target).all()) == (kind == "centred_fixed")
+    other = {"image": params["image"], "target": -whole.target}
+    moved = decoder.decode(other, {}, key).target
+    assert bool((moved == whole.target).all()) != learned

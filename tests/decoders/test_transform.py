@@ -5,14 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdd.base import Task
-from jaxdd.decoders import pixels, transformed, with_hyper
+from jaxdd.decoders import centred, pixels, transformed, with_hyper
 from tests.helpers import toy_corpus
 
 
 def test_images_are_mapped_and_the_matrix_is_not_stored(key):
     corpus = toy_corpus()
     task = Task((8, 8, 1), 4, 4, 1, 10, corpus.size)
-    plain = pixels(task, labels="centred")
+    plain = pixels(task, targets=centred(task))
     decoder = with_hyper(transformed(plain), {"log_scale": 0.0})
     params = decoder.init(key, corpus, {})
     assert params["transform"].shape == (64, 64)

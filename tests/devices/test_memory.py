@@ -9,7 +9,7 @@ from jaxdd.base import Task
 from jaxdd.data.feeds import sample
 from jaxdd.devices.mesh import memory_budget
 from jaxdd.errors import InputError
-from jaxdd.kernels.memory import required_bytes
+from jaxdd.kernels.budget import required_bytes
 from jaxdd.loop import hooks
 from jaxdd.methods.kernel.kip import KipConfig, kip
 from jaxdd.records import KernelSpec

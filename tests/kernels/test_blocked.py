@@ -7,7 +7,7 @@ import pytest
 
 from jaxdd.errors import InputError
 from jaxdd.kernels import blocked
-from jaxdd.kernels.memory import required_bytes
+from jaxdd.kernels.budget import required_bytes
 from tests.kernels.toy_kernel import bell, images
 
 SIZES = [(3, None), (None, 2), (2, 3)]  # with and without rows that fill up

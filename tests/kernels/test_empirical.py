@@ -9,7 +9,7 @@ from jax.flatten_util import ravel_pytree
 from jaxdd import networks
 from jaxdd.errors import InputError
 from jaxdd.kernels import empirical_ntk
-from jaxdd.kernels.memory import required_bytes
+from jaxdd.kernels.budget import required_bytes
 from jaxdd.records import (
     ConvNet,
 )

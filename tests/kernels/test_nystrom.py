@@ -9,12 +9,8 @@ import pytest
 from scipy.linalg import lapack
 
 from jaxdd.errors import InputError
-from jaxdd.kernels import Ridge, fit, fit_nystrom
 from jaxdd.kernels.nystrom import diagonal, low_rank, preconditioner
-from jaxdd.kernels.precision import dot
 from tests.kernels.toy_kernel import bell, images
-
-RIDGE = Ridge(1e-3, "mean_trace")
 
 
 def gram(m=12, d=40, seed=0):
@@ -22,32 +18,9 @@ def gram(m=12, d=40, seed=0):
     return jnp.asarray(rows @ rows.T)
 
 
-def tilted(x1, x2, variables=()):
-    """With a diagonal that is not constant, so that rounding chooses no landmark."""
-    return bell(x1, x2, variables) + dot(flat(x1), flat(x2).T)
-
-
-def flat(x):
-    return x.reshape(x.shape[0], -1)
-
-
 @partial(jax.jit, static_argnums=1)
 def of_matrix(k_ss, rank):
     return low_rank(jnp.diagonal(k_ss), lambda i: k_ss[i], rank)
-
-
-@partial(jax.jit, static_argnums=4)
-def predictions(x, y_s, x_t, width, landmarks):
-    predict, info = fit_nystrom(
-        tilted, x, y_s, RIDGE, landmarks, variables=width, chunk=4
-    )
-    return predict(x_t), info
-
-
-@jax.jit
-def exact_predictions(x, y_s, x_t, width):
-    alpha, info = fit(tilted(x, x, width), y_s, RIDGE)
-    return tilted(x_t, x, width) @ alpha, info
 
 
 def test_pivots_and_factor_are_lapacks(x64):
@@ -111,33 +84,3 @@ def test_diagonal_of_a_kernel():
     expected = jnp.diagonal(2 * bell(x, x))
     ours = diagonal(lambda a, b, v: 2 * bell(a, b), x, chunk=3)
     np.testing.assert_allclose(ours, expected, rtol=1e-5)
-
-
-def test_all_landmarks_predict_exactly(x64):
-    x, x_t, y_s = images(15), images(6, 2), images(15, 1, (3,))
-    ours, info = predictions(x, y_s, x_t, 1.4, 15)
-    expected, exact = exact_predictions(x, y_s, x_t, 1.4)
-    np.testing.assert_allclose(ours, expected, rtol=1e-6, atol=1e-8)
-    np.testing.assert_allclose(info.ridge, exact.ridge, rtol=1e-9)
-
-
-def test_nystrom_predictions_are_those_of_the_dense_formula(x64):
-    x, x_t, y_s = images(15), images(6, 2), images(15, 1, (3,))
-    ours, info = predictions(x, y_s, x_t, 1.4, 5)
-    k_ss = tilted(x, x, 1.4)
-    pivots = np.asarray(of_matrix(k_ss, 5).pivots)
-    k_ss = np.asarray(k_ss)
-    cross, core = k_ss[:, pivots], k_ss[pivots][:, pivots]
-    lam = float(info.ridge)
-    weight = np.linalg.solve(cross.T @ cross + lam * core, cross.T @ np.asarray(y_s))
-    expected = np.asarray(tilted(x_t, x[pivots], 1.4)) @ weight
-    np.testing.assert_allclose(ours, expected, rtol=1e-7)
-
-
-def test_duplicates_among_the_landmarks_do_no_harm():
-    x = images(6, dtype=jnp.float32)
-    twice, y_s = jnp.concatenate([x, x]), images(12, 1, (2,), jnp.float32)
-    ours, info = predictions(twice, y_s, x, 1.4, 12)
-    expected, _ = exact_predictions(twice, y_s, x, 1.4)
-    assert info.ok
-    np.testing.assert_allclose(ours, expected, rtol=1e-3, atol=1e-3)

@@ -137,7 +137,7 @@ def test_learned_scale(batch, synthetic):
     np.testing.assert_allclose(
         loss(zero, tiny) - np.log(CLASSES), linear, rtol=1e-4, atol=1e-13
     )
-    with pytest.raises(InputError, match="'mse' or 'platt'"):
+    with pytest.raises(InputError, match="Choose one of mse, platt"):
         kernel_regression(kernel_blocks(kernels.linear), RFAD, CLASSES, loss="hinge")
 
 

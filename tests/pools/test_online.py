@@ -8,7 +8,7 @@ import pytest
 
 from jaxdd.base import Network, Output, Synthetic, Variables
 from jaxdd.errors import InputError
-from jaxdd.pools import online
+from jaxdd.pools import Life, online
 
 
 def linear_network() -> Network:
@@ -29,11 +29,7 @@ def linear_network() -> Network:
 def make(max_age: int = 3, size: int = 4, reset: str = "paper"):
     optimiser = optax.sgd(0.1, momentum=0.9)
     return online(
-        linear_network(),
-        size=size,
-        max_age=max_age,
-        optimiser=optimiser,
-        reset=reset,
+        linear_network(), Life(max_age, reset), size=size, optimiser=optimiser
     )
 
 
@@ -125,7 +121,7 @@ def test_given_ages_need_no_training(key: jax.Array, synthetic) -> None:
     """FRePo's pool: untrained networks that count as older than they are."""
     optimiser = optax.sgd(0.1)
     pool = online(
-        linear_network(), size=3, max_age=5, optimiser=optimiser, ages=(0, 2, 4)
+        linear_network(), Life(5, ages=(0, 2, 4)), size=3, optimiser=optimiser
     )
     assert (pool.warm, pool.warm_steps) == (None, 0)
     state = pool.init(key, {}, synthetic)
@@ -140,8 +136,8 @@ def test_a_batch_of_rows_is_drawn_without_replacement(key, synthetic) -> None:
     def moved(batch: int, number: int) -> np.ndarray:
         pool = online(
             linear_network(),
+            Life(9),
             size=1,
-            max_age=9,
             optimiser=optax.sgd(0.1),
             loss="half_squared_error",
             batch=batch,
@@ -186,6 +182,13 @@ def test_every_network_is_drawn(key: jax.Array, synthetic) -> None:
     ],
 )
 def test_bad_settings_are_refused(bad: dict) -> None:
-    given = {"size": 3, "max_age": 3, "optimiser": optax.sgd(0.1)} | bad
+    given = {"size": 3, "batch": None, "max_age": 3} | bad
+    size, batch = given.pop("size"), given.pop("batch")
     with pytest.raises(InputError):
-        online(linear_network(), **given)
+        online(
+            linear_network(),
+            Life(**given),
+            size=size,
+            batch=batch,
+            optimiser=optax.sgd(0.1),
+        )

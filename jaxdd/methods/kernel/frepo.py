@@ -43,11 +43,11 @@ from typing import Literal
 from jaxdd import networks
 from jaxdd.base import Distiller, Method, Network, Parts, Pool, Task, Uniform
 from jaxdd.composition import compose
-from jaxdd.decoders import pixels
+from jaxdd.decoders import centred, pixels
 from jaxdd.errors import check_numbers
 from jaxdd.kernels import Ridge
 from jaxdd.objectives.labelled import krr_labels
-from jaxdd.pools import fresh, online
+from jaxdd.pools import Life, fresh, online
 from jaxdd.records import (
     BatchNorm,
     ConvNet,
@@ -102,18 +102,7 @@ class FrepoConfig:
 
 
 def frepo(task: Task, config: FrepoConfig = FrepoConfig()) -> Distiller:
-    """FRePo for a task with images per class.
-
-    Args:
-      task: image shape, classes, images per class, steps and precision.
-      config: settings.
-
-    Returns:
-      The distiller.
-
-    Raises:
-      InputError: a setting out of range, or a network that does not fit.
-    """
+    """FRePo for a task with images per class."""
     _check(config)
     body = networks.build(
         config.network, task.image_shape, task.num_classes, dtype=task.dtype
@@ -122,8 +111,11 @@ def frepo(task: Task, config: FrepoConfig = FrepoConfig()) -> Distiller:
         decoder=pixels(
             task,
             init=config.init,
-            labels="centred" if config.labels == "learned" else "centred_fixed",
-            label_scale=(10 / max(task.num_classes, 1)) ** 0.5,
+            targets=centred(
+                task,
+                scale=(10 / max(task.num_classes, 1)) ** 0.5,
+                learned=config.labels == "learned",
+            ),
         ),
         objective=krr_labels(
             body,
@@ -144,14 +136,14 @@ def frepo(task: Task, config: FrepoConfig = FrepoConfig()) -> Distiller:
 def _pool(body: Network, config: FrepoConfig) -> Pool:
     if not config.max_age:
         return fresh(body)
+    ages = tuple(config.max_age // config.pool * j for j in range(config.pool))
     return online(
         body,
-        size=config.pool,
         # The pool replaces at an age, FRePo beyond it.
-        max_age=config.max_age + 1,
+        Life(config.max_age + 1, ages=ages),
+        size=config.pool,
         optimiser=optimisers.build(config.network_optimiser, config.max_age + 1),
         loss="half_squared_error",
-        ages=tuple(config.max_age // config.pool * j for j in range(config.pool)),
         batch=config.network_batch,
     )
 
@@ -168,7 +160,5 @@ def _check(config: FrepoConfig) -> None:
 METHOD = Method(
     build=frepo,
     config=FrepoConfig,
-    parts=Parts(
-        "pixels + labels", "KRR labels", "online(syn)", "closed form", "uniform"
-    ),
+    parts=Parts("pixels + labels", "KRR labels", "online", "closed form", "uniform"),
 )

@@ -40,7 +40,7 @@ from jaxdd import kernels
 from jaxdd.augment import inner_augment
 from jaxdd.base import Distiller, Method, Parts, PerClass, Pool, Task
 from jaxdd.composition import compose
-from jaxdd.decoders import pixels
+from jaxdd.decoders import centred, pixels
 from jaxdd.decoders.initial import Start
 from jaxdd.errors import InputError, check_numbers
 from jaxdd.kernels.finite import FINITE, finite_variables
@@ -58,7 +58,7 @@ class KipConfig:
     """Settings of KIP; the defaults are the notebook's for CIFAR-10 (m = 100)."""
 
     kernel: KernelSpec = KernelSpec("ntk", "fc", depth=1)
-    """Any; those of finite networks draw fresh ones at every step."""
+    """Any kernel; those of finite networks draw fresh ones at every step."""
     learn_labels: bool = False
     """Learn the labels with the images, from centred one-hot rows on."""
     ridge: float = 1e-6
@@ -66,11 +66,11 @@ class KipConfig:
     refine: int = 1
     """Refinement steps of the solve."""
     optimiser: OptimiserSpec = OptimiserSpec("adam", 4e-2)
-    """Of images and labels."""
+    """Optimiser of images and labels."""
     batch: int = 5000
     """Real images a step, as many of each class."""
     augment: AugmentSpec = AugmentSpec()
-    """Of the real images, before whitening."""
+    """Augmentation of the real images, before whitening."""
     augment_share: float = 1.0
     """Probability that a real image is augmented."""
     init: Start = "real"
@@ -80,24 +80,19 @@ class KipConfig:
 
 
 def kip(task: Task, config: KipConfig = KipConfig()) -> Distiller:
-    """KIP for a task.
-
-    Args:
-      task: image shape, classes and images per class.
-      config: settings.
-
-    Returns:
-      The distiller; its feed has `config.batch / classes` images of each class.
+    """KIP for a task with images per class.
 
     Raises:
-      InputError: a number out of range, a batch that the classes do not divide, a
-        kernel that does not take the images, or mixing of targets.
+      InputError: besides `base.Method.build`, a batch that the classes do not divide,
+        or an augmentation that mixes targets.
     """
     _check(task, config)
     kernel, notes = _within_memory(task, config)
     distiller = compose(
         decoder=pixels(
-            task, init=config.init, labels="centred" if config.learn_labels else "hard"
+            task,
+            init=config.init,
+            targets=centred(task) if config.learn_labels else None,
         ),
         objective=kernel_regression(
             kernel_blocks(kernel, config.rows or None),
@@ -156,7 +151,6 @@ def _check(task: Task, config: KipConfig) -> None:
 METHOD = Method(
     build=kip,
     config=KipConfig,
-    # ReLU's kernel has a kink at an image with itself, which differences run into.
     parts=Parts(
         "pixels + labels", "kernel regression", "none", "closed form", "per class"
     ),

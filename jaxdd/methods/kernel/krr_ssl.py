@@ -43,11 +43,11 @@ from typing import Literal
 from jaxdd import networks
 from jaxdd.base import Distiller, Method, Parts, Task, Uniform
 from jaxdd.composition import compose
-from jaxdd.decoders import pixels
+from jaxdd.decoders import pixels, teacher_outputs
 from jaxdd.kernels import Ridge
 from jaxdd.networks.teacher import represent
 from jaxdd.objectives.regression import krr_mse
-from jaxdd.pools import online
+from jaxdd.pools import Life, online
 from jaxdd.records import (
     ConvNet,
     NetworkSpec,
@@ -97,18 +97,7 @@ class KrrSslConfig:
 
 
 def krr_ssl(task: Task, config: KrrSslConfig = KrrSslConfig()) -> Distiller:
-    """KRR-ST for a task.
-
-    Args:
-      task: image shape, m, steps and precision.
-      config: settings.
-
-    Returns:
-      The distiller; it needs the teacher's outputs over `config.views`.
-
-    Raises:
-      InputError: ridge not positive, an empty pool, or a network that does not fit.
-    """
+    """KRR-ST for a task; it needs the teacher's outputs over `config.views`."""
     _, teacher, width = represent(config.teacher, task.image_shape, task.dtype)
     body = networks.build(config.network, task.image_shape, width, dtype=task.dtype)
     return compose(
@@ -116,8 +105,7 @@ def krr_ssl(task: Task, config: KrrSslConfig = KrrSslConfig()) -> Distiller:
             task,
             init=config.init,
             space=config.init_space,
-            represent=teacher,
-            views=config.views,
+            targets=teacher_outputs(teacher, config.views),
         ),
         objective=krr_mse(
             body,
@@ -130,11 +118,9 @@ def krr_ssl(task: Task, config: KrrSslConfig = KrrSslConfig()) -> Distiller:
         ),
         pool=online(
             body,
+            Life(config.max_age, config.pool_reset),
             size=config.pool,
-            max_age=config.max_age,
             optimiser=optimisers.build(config.network_optimiser, config.max_age),
-            loss="mse",
-            reset=config.pool_reset,
         ),
         outer=optimisers.build(config.optimiser, task.num_steps),
         feed=Uniform(config.batch, target="teacher", views=config.views),
@@ -145,6 +131,6 @@ def krr_ssl(task: Task, config: KrrSslConfig = KrrSslConfig()) -> Distiller:
 METHOD = Method(
     build=krr_ssl,
     config=KrrSslConfig,
-    parts=Parts("pixels + targets", "KRR mse", "online(syn)", "closed form", "uniform"),
+    parts=Parts("pixels + targets", "KRR mse", "online", "closed form", "uniform"),
     targets="representation",
 )

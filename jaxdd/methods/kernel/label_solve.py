@@ -51,9 +51,9 @@ class LabelSolveConfig:
     """Settings of Label Solve; the defaults are the notebook's for CIFAR-10."""
 
     kernel: KernelSpec = KernelSpec("ntk", "fc", depth=1)
-    """Of an infinitely wide network, or linear."""
+    """Kernel of an infinitely wide network, or linear."""
     ridge: float = 1e-6
-    """Of the regression that uses the labels, times the mean eigenvalue."""
+    """Ridge of the regression that uses the labels, times the mean eigenvalue."""
     rcond: float = 1e-7
     """Singular values below this share of the largest count as 0."""
     rows: int = 1000
@@ -63,18 +63,10 @@ class LabelSolveConfig:
 
 
 def label_solve(task: Task, config: LabelSolveConfig = LabelSolveConfig()) -> Distiller:
-    """Label Solve for a task.
-
-    Args:
-      task: image shape, classes and images per class.
-      config: settings.
-
-    Returns:
-      The distiller; everything happens in its `init`.
+    """Label Solve for a task with images per class; all of it happens in `init`.
 
     Raises:
-      InputError: a number out of range, or a kernel that does not take the images or
-        has random variables.
+      InputError: besides `base.Method.build`, a kernel of finite networks.
     """
     check_numbers(config, counts=("rows",), not_negative=("rcond",))
     if config.kernel.name in FINITE:
@@ -104,8 +96,6 @@ def label_solve(task: Task, config: LabelSolveConfig = LabelSolveConfig()) -> Di
 METHOD = Method(
     build=label_solve,
     config=LabelSolveConfig,
-    parts=Parts(
-        "pixels + labels", "kernel regression", "none", "closed form", "nothing"
-    ),
+    parts=Parts("pixels + labels", "kernel regression", "none", "closed form", "none"),
     one_shot=True,
 )

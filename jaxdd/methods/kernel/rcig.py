@@ -60,14 +60,14 @@ from jaxdd.base import (
     Uniform,
 )
 from jaxdd.composition import compose
-from jaxdd.decoders import pixels, with_hyper
+from jaxdd.decoders import centred, pixels, with_hyper
 from jaxdd.errors import InputError, check_numbers
 from jaxdd.methods.kernel._rates import with_rates
 from jaxdd.networks import conv
 from jaxdd.objectives.implicit import ImplicitSettings, implicit_krr
 from jaxdd.objectives.labelled import with_mirrors
 from jaxdd.objectives.linearised import Solver
-from jaxdd.pools import online
+from jaxdd.pools import Life, online
 from jaxdd.records import (
     ConvNet,
     NetworkSpec,
@@ -99,22 +99,22 @@ class RcigConfig:
     optimiser: OptimiserSpec = OptimiserSpec("adabelief", 3e-3)
     """Optimiser of images and labels."""
     temperature_rate: float = 0.03
-    """Of AdaBelief for the logarithm of the predictions' scale."""
+    """Rate of AdaBelief for the logarithm of the predictions' scale."""
     ridge: float = 5e-4
     """Times the number of images (not counting mirror images)."""
     refine: int = 1
     """Refinement steps of the solves."""
     solver: Literal["adam", "cg"] = "adam"
-    """Of the inner problem and of the system with its Hessian: the authors' Adam, or
-    conjugate gradients, which need no rates."""
+    """Solver of the inner problem and of the system with its Hessian: the authors'
+    Adam, or conjugate gradients, which need no rates."""
     linear_steps: int = 20
-    """Of the inner problem."""
+    """Steps in the inner problem."""
     linear_rate: float = 0.0
-    """Adam's in the inner problem; 0 = searched for. It is adapted in any case."""
+    """Adam's rate in the inner problem; 0 = searched for. It is adapted in any case."""
     system_steps: int = 20
-    """Of the system with the Hessian."""
+    """Steps in the system with the Hessian."""
     system_rate: float = 0.0
-    """Adam's in it; 0 = searched for."""
+    """Adam's rate in it; 0 = searched for."""
     last_layer: Literal["exact", "as_released"] = "exact"
     clip: bool = True
     """Shrink the implicit term of each leaf to the norm of the direct one."""
@@ -135,18 +135,7 @@ class RcigConfig:
 
 
 def rcig(task: Task, config: RcigConfig = RcigConfig()) -> Distiller:
-    """RCIG for a task with images per class.
-
-    Args:
-      task: image shape, classes, images per class, steps and precision.
-      config: settings.
-
-    Returns:
-      The distiller; with Adam as solver, its state has the solvers' rates.
-
-    Raises:
-      InputError: a setting out of range, or a network that does not fit.
-    """
+    """RCIG for a task with images per class; its state has the rates of Adam."""
     _check(config)
     spec = _any_mode(config.network)
     body = networks.build(spec, task.image_shape, task.num_classes, dtype=task.dtype)
@@ -164,7 +153,8 @@ def rcig(task: Task, config: RcigConfig = RcigConfig()) -> Distiller:
     steps = task.num_steps
     distiller = compose(
         decoder=with_hyper(
-            pixels(task, init=config.init, labels="centred"), {"log_temperature": 0.0}
+            pixels(task, init=config.init, targets=centred(task)),
+            {"log_temperature": 0.0},
         ),
         objective=implicit_krr(
             body, config.ridge * task.size, task.num_classes, settings
@@ -203,14 +193,16 @@ def _pool(body: Network, config: RcigConfig) -> Pool:
     half = optax.scale(0.5)
     pool = online(
         body,
+        Life(
+            config.max_age,
+            ages=(0,) * config.pool,
+            visit=config.visit,
+            renew="now",
+        ),
         size=config.pool,
-        max_age=config.max_age,
         optimiser=optax.chain(
             half, optimisers.build(config.network_optimiser, config.max_age)
         ),
-        ages=(0,) * config.pool,
-        visit=config.visit,
-        renew="now",
     )
 
     def update(
@@ -237,7 +229,5 @@ def _check(config: RcigConfig) -> None:
 METHOD = Method(
     build=rcig,
     config=RcigConfig,
-    parts=Parts(
-        "pixels + labels", "linearised KRR", "online(syn)", "implicit", "uniform"
-    ),
+    parts=Parts("pixels + labels", "linearised KRR", "online", "implicit", "uniform"),
 )

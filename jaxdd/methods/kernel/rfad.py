@@ -54,7 +54,7 @@ from jaxdd.base import (
 )
 from jaxdd.composition import compose
 from jaxdd.composition.held_out import keep_best
-from jaxdd.decoders import pixels, transformed, with_hyper
+from jaxdd.decoders import centred, pixels, transformed, with_hyper
 from jaxdd.decoders.initial import Start
 from jaxdd.errors import InputError, check_numbers
 from jaxdd.kernels.random_features import draw
@@ -78,7 +78,7 @@ class RfadConfig:
     network: NetworkSpec = ConvNet(
         width=(256, 256, 256), norm="none", initialiser="he", pad_grey=False
     )
-    """Of every member, at its random start."""
+    """Network of every member, at its random start."""
     members: int = 8
     """Networks of a step."""
     loss: Literal["platt", "mse"] = "platt"
@@ -91,7 +91,7 @@ class RfadConfig:
     refine: int = 1
     """Refinement steps of the solve."""
     optimiser: OptimiserSpec = OptimiserSpec("adabelief", 1e-3)
-    """Of images, labels, matrix and scale."""
+    """Optimiser of images, labels, matrix and scale."""
     matrix_rate: float = 5e-5
     """Learning rate of the matrix; 0 = none."""
     scale_rate: float = 1e-2
@@ -115,18 +115,7 @@ class RfadConfig:
 
 
 def rfad(task: Task, config: RfadConfig = RfadConfig()) -> Distiller:
-    """RFAD for a task.
-
-    Args:
-      task: image shape, classes, images per class and precision.
-      config: settings.
-
-    Returns:
-      The distiller; its feed is `config.batch` real images.
-
-    Raises:
-      InputError: a number out of range, or a network that does not fit.
-    """
+    """RFAD for a task with images per class."""
     _check(config)
     # The head takes no part: the features are all that a member gives.
     network = networks.build(config.network, task.image_shape, 0, dtype=task.dtype)
@@ -169,8 +158,8 @@ def rfad(task: Task, config: RfadConfig = RfadConfig()) -> Distiller:
 
 
 def _decoder(task: Task, config: RfadConfig) -> Decoder:
-    labels = "centred" if config.learn_labels else "hard"
-    decoder = pixels(task, init=config.init, labels=labels)
+    targets = centred(task) if config.learn_labels else None
+    decoder = pixels(task, init=config.init, targets=targets)
     if config.matrix_rate:
         decoder = transformed(decoder)
     if config.loss == "platt":

@@ -66,30 +66,23 @@ class SgprConfig:
     """Settings of the inducing images."""
 
     kernel: KernelSpec = KernelSpec("nngp", "fc", depth=1)
-    """Of an infinitely wide network, or linear."""
+    """Kernel of an infinitely wide network, or linear."""
     noise: float = 0.01
     """Variance s^2 of the labels at the start; learned."""
     jitter: float = 1e-4
     """Added to the set's kernel, in units of its mean eigenvalue."""
     optimiser: OptimiserSpec = OptimiserSpec("adam", 4e-2)
-    """Of images and log s^2."""
+    """Optimiser of images and log s^2."""
     batch: int = 500
     """Real images a step."""
     init: Start = "real"
 
 
 def sgpr(task: Task, config: SgprConfig = SgprConfig()) -> Distiller:
-    """Inducing images for a task.
-
-    Args:
-      task: image shape, classes and images per class.
-      config: settings.
-
-    Returns:
-      The distiller; its targets are rows of scores.
+    """Inducing images for a task with images per class; targets are rows of scores.
 
     Raises:
-      InputError: a number out of range, or a kernel that does not take the images.
+      InputError: besides `base.Method.build`, a kernel of finite networks.
     """
     check_numbers(config, counts=("batch",), positive=("noise", "jitter"))
     _check(config)

@@ -33,92 +33,28 @@ images by at least 15 points at one image per class.
 
 from dataclasses import dataclass
 
-from jaxdd import networks
-from jaxdd.base import Distiller, Method, Parts, PerClass, Task
-from jaxdd.composition import compose
-from jaxdd.decoders import flip, pixels
+from jaxdd.base import Distiller, Method, Parts, Task
 from jaxdd.decoders.initial import Start
-from jaxdd.errors import InputError
-from jaxdd.objectives.gradient import Distance, class_gradients
-from jaxdd.pools.matched import loops, matched
-from jaxdd.records import (
-    ConvNet,
-    NetworkSpec,
-    OptimiserSpec,
-)
-from jaxdd.training import optimisers
+from jaxdd.methods.matching._gradients import MatchingConfig, matching
+from jaxdd.records import AugmentSpec
 
 __all__ = ["METHOD", "DcConfig", "dc"]
 
 
 @dataclass(frozen=True)
-class DcConfig:
-    """Settings of DC; the defaults are the authors' for a ConvNet."""
+class DcConfig(MatchingConfig):
+    """Settings of DC: those of DSA without augmentation, and a start from noise."""
 
-    network: NetworkSpec = ConvNet(width=(128, 128, 128))
-    optimiser: OptimiserSpec = OptimiserSpec("sgd", 0.1, 0.5)
-    """Of the images; the authors take 0.01 for an MLP. The loss is a sum over classes
-    and channels: with other widths or other numbers of classes the best rate moves."""
-    batch: int = 256
-    """Real images of each class a step."""
-    distance: Distance = "ours"
-    """ours: by output channels; mse: squared difference; cos: of whole gradients."""
-    matchings: int | None = None
-    """Steps that a network serves (the authors' outer loop); None: their number for
-    1, 10, 20, 30, 40 or 50 images per class."""
-    network_epochs: int | None = None
-    """Passes of the network over the set between them (their inner loop)."""
-    network_rate: float = 0.01
-    """Learning rate of these passes, plain SGD."""
-    network_batch: int = 256
-    """Synthetic images in one of their batches."""
     init: Start = "noise"
-    chunk_classes: int = 1
-    """Classes worked on at a time; 0 = all. One is best on CPU and needs least
-    memory."""
-    flip: bool = False
-    """Match the set with its mirror images beside it (FYI); stored is the set alone."""
-    meta_batch: int = 1
-    """Networks a step, over which the gradient is averaged."""
 
 
 def dc(task: Task, config: DcConfig = DcConfig()) -> Distiller:
-    """DC for a task.
-
-    Args:
-      task: image shape, classes, images per class and precision.
-      config: settings.
-
-    Returns:
-      The distiller; its feed is `config.batch` real images of every class.
+    """DC for a task with images per class.
 
     Raises:
-      InputError: a value out of range, or loops that are not published.
+      InputError: besides `base.Method.build`, loops that are not published.
     """
-    if config.batch < 1:
-        raise InputError(f"distill.batch={config.batch}: must be at least 1")
-    network = networks.build(
-        config.network, task.image_shape, task.num_classes, dtype=task.dtype
-    )
-    decoder = pixels(task, init=config.init)
-    matchings, epochs = loops(task.ipc or 0, config.matchings, config.network_epochs)
-    return compose(
-        decoder=flip(decoder) if config.flip else decoder,
-        objective=class_gradients(
-            network, kind=config.distance, chunk_classes=config.chunk_classes
-        ),
-        pool=matched(
-            network,
-            matchings=matchings,
-            epochs=epochs,
-            learning_rate=config.network_rate,
-            batch=config.network_batch,
-            group=2 if config.flip else 1,
-        ),
-        outer=optimisers.build(config.optimiser, task.num_steps),
-        feed=PerClass(config.batch),
-        meta_batch=config.meta_batch,
-    )
+    return matching(task, config, AugmentSpec())
 
 
 METHOD = Method(

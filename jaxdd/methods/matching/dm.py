@@ -35,12 +35,13 @@ at least 10 points at one image per class (protocol mnist_plain): reproduced.
 from dataclasses import dataclass
 from typing import Literal
 
-from jaxdd import augment, networks
+from jaxdd import networks
+from jaxdd.augment import inner_augment
 from jaxdd.base import Distiller, Method, Parts, PerClass, Task
 from jaxdd.composition import compose
 from jaxdd.decoders import flip, pixels
 from jaxdd.decoders.initial import Start
-from jaxdd.errors import InputError
+from jaxdd.errors import InputError, check_numbers
 from jaxdd.objectives.moments import mean_features
 from jaxdd.pools import fresh
 from jaxdd.records import (
@@ -61,8 +62,8 @@ class DmConfig:
     network: NetworkSpec = ConvNet(width=(128, 128, 128))
     """With norm="batch" all classes go through the network together."""
     optimiser: OptimiserSpec = OptimiserSpec("sgd", 1.0, 0.5)
-    """Of the images. The gradient of an image falls as 1/ipc; the paper takes a
-    learning rate of 10 from 100 images per class on."""
+    """Optimiser of the images. The gradient of an image falls as 1/ipc; the paper takes
+    a learning rate of 10 from 100 images per class on."""
     batch: int = 256
     """Real images of each class a step."""
     augment: AugmentSpec = AugmentSpec()
@@ -86,31 +87,21 @@ class DmConfig:
 
 
 def dm(task: Task, config: DmConfig = DmConfig()) -> Distiller:
-    """DM for a task.
-
-    Args:
-      task: image shape, classes, images per class and precision.
-      config: settings.
-
-    Returns:
-      The distiller; its feed is `config.batch` real images of every class.
+    """DM for a task with images per class.
 
     Raises:
-      InputError: a size is out of range, batch norm with per-class updates, or an
-        augmentation without meaning here.
+      InputError: besides `base.Method.build`, batch norm with per-class updates, or an
+        augmentation that mixes targets.
     """
     _check(config)
     network = networks.build(config.network, task.image_shape, 0, dtype=task.dtype)
     updates = task.num_steps * (task.num_classes if config.update == "per_class" else 1)
-    siamese = None
-    if not augment.is_identity(config.augment):
-        siamese = augment.build(config.augment, task.image_shape)
     decoder = pixels(task, init=config.init)
     return compose(
         decoder=flip(decoder) if config.flip else decoder,
         objective=mean_features(
             network,
-            augment=siamese,
+            augment=inner_augment(config.augment, task.image_shape),
             chunk_real=config.chunk_real or None,
             chunk_synthetic=config.chunk_synthetic or None,
             joint=_couples_images(config.network),
@@ -129,19 +120,9 @@ def _couples_images(network: NetworkSpec) -> bool:
 
 
 def _check(config: DmConfig) -> None:
-    if config.batch < 1:
-        raise InputError(f"distill.batch={config.batch}: must be at least 1")
-    for name in ("cutmix", "mixup"):
-        if getattr(config.augment, name):
-            raise InputError(
-                f"distill.augment.{name}={getattr(config.augment, name)}: mixes the "
-                "targets of students; set it to 0 here"
-            )
-    for name in ("chunk_real", "chunk_synthetic"):
-        if getattr(config, name) < 0:
-            raise InputError(
-                f"distill.{name}={getattr(config, name)}: must be 0 (all) or positive"
-            )
+    check_numbers(
+        config, counts=("batch",), not_negative=("chunk_real", "chunk_synthetic")
+    )
     if _couples_images(config.network) and config.update == "per_class":
         raise InputError(
             "distill.update='per_class' with norm='batch': batch statistics run over "

@@ -51,6 +51,6 @@ def class_mean(task: Task, config: ClassMeanConfig = ClassMeanConfig()) -> Disti
 METHOD = Method(
     build=class_mean,
     config=ClassMeanConfig,
-    parts=Parts("pixels", "none", "none", "none", "nothing"),
+    parts=Parts("pixels", "none", "none", "none", "none"),
     one_shot=True,
 )

@@ -50,6 +50,6 @@ def gp_var(task: Task, config: GpVarConfig = GpVarConfig()) -> Distiller:
 METHOD = Method(
     build=gp_var,
     config=GpVarConfig,
-    parts=Parts("subset", "variance", "none", "none", "nothing"),
+    parts=Parts("subset", "variance", "none", "none", "none"),
     one_shot=True,
 )

@@ -48,6 +48,6 @@ def herding(task: Task, config: HerdingConfig = HerdingConfig()) -> Distiller:
 METHOD = Method(
     build=herding,
     config=HerdingConfig,
-    parts=Parts("subset", "herding", "none", "none", "nothing"),
+    parts=Parts("subset", "herding", "none", "none", "none"),
     one_shot=True,
 )

@@ -48,6 +48,6 @@ def k_center(task: Task, config: KCenterConfig = KCenterConfig()) -> Distiller:
 METHOD = Method(
     build=k_center,
     config=KCenterConfig,
-    parts=Parts("subset", "covering radius", "none", "none", "nothing"),
+    parts=Parts("subset", "covering radius", "none", "none", "none"),
     one_shot=True,
 )

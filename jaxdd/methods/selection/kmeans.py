@@ -52,6 +52,6 @@ def kmeans(task: Task, config: KmeansConfig = KmeansConfig()) -> Distiller:
 METHOD = Method(
     build=kmeans,
     config=KmeansConfig,
-    parts=Parts("subset or pixels", "k-means", "none", "none", "nothing"),
+    parts=Parts("subset or pixels", "k-means", "none", "none", "none"),
     one_shot=True,
 )

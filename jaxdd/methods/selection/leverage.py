@@ -39,7 +39,8 @@ class LeverageConfig:
     ridge: float = 1e-3
     """lam in units of the kernel's mean eigenvalue."""
     landmarks: int = 256
-    """Of the Nystrom kernel; features of at most as many numbers are taken exactly."""
+    """Landmarks of the Nystrom kernel; features of at most as many numbers are taken
+    exactly."""
 
 
 def leverage(task: Task, config: LeverageConfig = LeverageConfig()) -> Distiller:
@@ -50,6 +51,6 @@ def leverage(task: Task, config: LeverageConfig = LeverageConfig()) -> Distiller
 METHOD = Method(
     build=leverage,
     config=LeverageConfig,
-    parts=Parts("subset", "ridge leverage", "none", "none", "nothing"),
+    parts=Parts("subset", "ridge leverage", "none", "none", "none"),
     one_shot=True,
 )

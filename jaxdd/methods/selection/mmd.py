@@ -47,6 +47,6 @@ def mmd(task: Task, config: MmdConfig = MmdConfig()) -> Distiller:
 METHOD = Method(
     build=mmd,
     config=MmdConfig,
-    parts=Parts("subset", "MMD", "none", "none", "nothing"),
+    parts=Parts("subset", "MMD", "none", "none", "none"),
     one_shot=True,
 )

@@ -44,6 +44,6 @@ def random(task: Task, config: RandomConfig = RandomConfig()) -> Distiller:
 METHOD = Method(
     build=random,
     config=RandomConfig,
-    parts=Parts("subset", "none", "none", "none", "nothing"),
+    parts=Parts("subset", "none", "none", "none", "none"),
     one_shot=True,
 )

@@ -14,7 +14,7 @@ import optax
 from jaxdd import augment, decoders, networks, pools, unroll
 from jaxdd.base import Assets, Distiller, Segments, State, Synthetic, Task
 from jaxdd.composition import compose
-from jaxdd.decoders.initial import Judge
+from jaxdd.decoders.initial import Logits
 from jaxdd.errors import InputError
 from jaxdd.objectives.trajectory import Aids, Labels, Student, applied, end_distance
 from jaxdd.records import (
@@ -115,9 +115,10 @@ def matching(
     operations = None
     if not augment.is_identity(config.augment):
         operations = augment.build(config.augment, task.image_shape)
-    decoder = decoders.pixels(
-        task, init=config.init, judge=judge(task, config), labels=options.first_labels
-    )
+    logits, targets = judge(task, config), None
+    if options.first_labels != "hard":
+        targets = decoders.expert_logits(task, logits, options.first_labels)
+    decoder = decoders.pixels(task, init=config.init, judge=logits, targets=targets)
     decoder = decoders.flip(decoder) if config.flip else decoder
     student = Student(
         steps=config.inner_steps,
@@ -145,7 +146,7 @@ def matching(
     return _with_last_rate(distiller) if config.ema else distiller
 
 
-def judge(task: Task, config: TrajectoryConfig) -> Judge:
+def judge(task: Task, config: TrajectoryConfig) -> Logits:
     """An expert's logits in full precision, `(vector [p], image) -> [n,k]`."""
     spec, shape = config.experts.network, task.image_shape
     return applied(networks.build(spec, shape, task.num_classes))

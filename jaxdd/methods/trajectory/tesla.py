@@ -49,7 +49,7 @@ from jaxdd.base import (
     Synthetic,
     Task,
 )
-from jaxdd.decoders.initial import Judge
+from jaxdd.decoders.initial import Logits
 from jaxdd.errors import InputError
 from jaxdd.methods.trajectory._matching import (
     Options,
@@ -99,7 +99,7 @@ def tesla(task: Task, config: TeslaConfig = TeslaConfig()) -> Distiller:
     )
 
 
-def _labelled(distiller: Distiller, logits: Judge) -> Distiller:
+def _labelled(distiller: Distiller, logits: Logits) -> Distiller:
     """Keeps the labels of the last step's expert, and exports them with the images."""
 
     def init(key: Key, corpus: Corpus, assets: Assets) -> State:

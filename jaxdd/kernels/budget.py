@@ -28,7 +28,7 @@ class Blocks(NamedTuple):
     rows: int
     columns: int
     bytes: int
-    """Of the kernel with its gradient: images, gradients, the kernel, temporaries."""
+    """What kernel and gradient take: images, gradients, the kernel, temporaries."""
 
 
 def choose_blocks(

@@ -6,7 +6,7 @@ import pytest
 
 from jaxdd.errors import InputError
 from jaxdd.kernels import blocked, choose_blocks
-from jaxdd.kernels.memory import required_bytes, within
+from jaxdd.kernels.budget import required_bytes, within
 
 X, Y = (24, 8, 8, 1), (18, 8, 8, 1)
 
