@@ -30,8 +30,8 @@ from jaxdd.records import (
     ConvNet,
     Experts,
     LoopConfig,
-    OptimiserSpec,
     Recipe,
+    Sgd,
 )
 
 BATCH = 256
@@ -94,7 +94,7 @@ def experts(width: int) -> Experts:
         network=ConvNet(width=(width,) * 3),
         recipe=Recipe(
             batch=BATCH,
-            optimiser=OptimiserSpec("sgd", 0.01, 0.0),
+            optimiser=Sgd(0.01, 0.0),
             augment=AugmentSpec(policy="dsa"),
         ),
     )

@@ -29,7 +29,13 @@ from benchmark import CLASSES, SEED
 
 from jaxdd.base import Batch, Task
 from jaxdd.methods.kernel.frepo import FrepoConfig, frepo
-from jaxdd.records import BatchNorm, ConvNet, OptimiserSpec
+from jaxdd.records import (
+    Adam,
+    BatchNorm,
+    ConvNet,
+    Decay,
+    Lamb,
+)
 
 STEPS, RATE, NETWORK_RATE = 1000, 3e-3, 9e-4
 
@@ -108,8 +114,8 @@ def ours(case: Case, arrays: dict[str, np.ndarray]) -> benchmark.Program:
     )
     config = FrepoConfig(
         network=spec,
-        network_optimiser=OptimiserSpec("adam", NETWORK_RATE),
-        optimiser=OptimiserSpec("lamb", RATE, schedule="cosine", final=0.1),
+        network_optimiser=Adam(NETWORK_RATE),
+        optimiser=Lamb(RATE, schedule=Decay("cosine", 0.1)),
         batch=case.batch,
         mirror=case.flip,
     )

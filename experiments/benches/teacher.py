@@ -30,7 +30,11 @@ from jaxdd.networks.teacher import training_network
 from jaxdd.prepare.ssl import two_views
 from jaxdd.prepare.ssl_losses import objective
 from jaxdd.presets import teachers
-from jaxdd.records import AugmentSpec, OptimiserSpec, Recipe
+from jaxdd.records import (
+    AugmentSpec,
+    Recipe,
+    Sgd,
+)
 from jaxdd.training import trainer
 
 PROGRAM, IMAGES = "networks/teacher_torch.py", 2048
@@ -85,7 +89,7 @@ def step_row(options: argparse.Namespace) -> dict[str, Any]:
 
 def training(batch: int, views: AugmentSpec) -> benchmark.Program:
     """The CIFAR teacher's step under plain SGD, which both programs have."""
-    optimiser = OptimiserSpec("sgd", 0.01, momentum=0.9, weight_decay=1e-4)
+    optimiser = Sgd(0.01, momentum=0.9, weight_decay=1e-4)
     recipe = Recipe(steps=1000, batch=batch, optimiser=optimiser, augment=views)
     teacher = dataclasses.replace(teachers.CIFAR, recipe=recipe)
     loss, average = objective(teacher)

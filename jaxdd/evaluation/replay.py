@@ -14,7 +14,11 @@ from jaxdd import tree
 from jaxdd.base import Synthetic
 from jaxdd.errors import InputError
 from jaxdd.evaluation.setting import Setting
-from jaxdd.records import OptimiserSpec, Recipe
+from jaxdd.records import (
+    Listed,
+    Recipe,
+    Sgd,
+)
 
 __all__ = ["own_steps", "replayed"]
 
@@ -56,7 +60,7 @@ def replayed(
         steps=epochs * batches,
         epochs=0,
         batch=size // batches,
-        optimiser=OptimiserSpec("sgd", momentum=0.0, rates=listed),
+        optimiser=Sgd(momentum=0.0, schedule=Listed(listed)),
         ordered=True,
     )
     rows = tree.take(synthetic._replace(hyper=()), jnp.asarray(order))

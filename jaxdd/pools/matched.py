@@ -18,7 +18,10 @@ from jaxdd.base import (
     Variables,
 )
 from jaxdd.errors import InputError
-from jaxdd.records import OptimiserSpec, Recipe
+from jaxdd.records import (
+    Recipe,
+    Sgd,
+)
 from jaxdd.training import trainer
 from jaxdd.training.batches import Source, Weighted, draw_rows, in_steps
 from jaxdd.training.statistics import settled
@@ -71,7 +74,7 @@ def matched(
     """
     _check(matchings, epochs, learning_rate, batch)
     source = _source(augment, batch, group)
-    optimiser = OptimiserSpec("sgd", learning_rate, momentum=0.0)
+    optimiser = Sgd(learning_rate, momentum=0.0)
     recipe = Recipe(epochs=epochs, batch=batch, optimiser=optimiser)
 
     def init(key: Key, assets: Assets, synthetic: Synthetic) -> MatchedPool:

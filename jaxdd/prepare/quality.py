@@ -7,7 +7,11 @@ import numpy as np
 from jaxdd.base import Array, Dataset, Variables
 from jaxdd.evaluation.probes import knn, linear_probe
 from jaxdd.prepare.views import Represent
-from jaxdd.records import OptimiserSpec, Recipe
+from jaxdd.records import (
+    Decay,
+    Recipe,
+    Sgd,
+)
 from jaxdd.training.examples import apply_to_all
 
 __all__ = ["collapse", "measure", "measured"]
@@ -15,7 +19,7 @@ __all__ = ["collapse", "measure", "measured"]
 _PROBE = Recipe(
     steps=500,
     batch=512,
-    optimiser=OptimiserSpec("sgd", 0.2, 0.9, schedule="cosine"),
+    optimiser=Sgd(0.2, 0.9, schedule=Decay("cosine")),
 )
 _NEIGHBOURS = 5
 

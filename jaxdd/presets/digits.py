@@ -3,9 +3,9 @@
 from jaxdd.records import (
     DataSpec,
     Mlp,
-    OptimiserSpec,
     Protocol,
     Recipe,
+    Sgd,
 )
 
 __all__ = ["DIGITS", "DIGITS_MLP", "DIGITS_STUDENT"]
@@ -15,5 +15,5 @@ DIGITS_MLP = Mlp(width=(64, 64))
 DIGITS_STUDENT = Protocol(
     name="digits_mlp",
     network=DIGITS_MLP,
-    train=Recipe(steps=300, optimiser=OptimiserSpec("sgd", 0.05, 0.9)),
+    train=Recipe(steps=300, optimiser=Sgd(0.05, 0.9)),
 )

@@ -3,9 +3,10 @@
 from jaxdd.records import (
     ConvNet,
     DataSpec,
-    OptimiserSpec,
     Protocol,
     Recipe,
+    Sgd,
+    Steps,
 )
 
 __all__ = ["MNIST", "MNIST_NET", "MNIST_STUDENT"]
@@ -17,6 +18,6 @@ MNIST_STUDENT = Protocol(
     network=MNIST_NET,
     train=Recipe(
         steps=300,
-        optimiser=OptimiserSpec("sgd", 0.01, 0.9, 5e-4, schedule="step"),
+        optimiser=Sgd(0.01, 0.9, 5e-4, schedule=Steps()),
     ),
 )

@@ -10,13 +10,18 @@ from jaxdd import networks
 from jaxdd.augment import NAMED as AUGMENTATIONS
 from jaxdd.errors import one_of
 from jaxdd.records import (
+    Adam,
+    AdamW,
     AugmentSpec,
     ConvNet,
+    Decay,
     KernelSpec,
     NetworkSpec,
-    OptimiserSpec,
     Protocol,
     Recipe,
+    Sgd,
+    Steps,
+    Warmup,
 )
 
 __all__ = ["PROTOCOLS", "known", "named"]
@@ -25,20 +30,15 @@ _DSA = AUGMENTATIONS["dsa"]
 _NONE = Recipe(steps=0)
 
 
-def _sgd(epochs: int, **changes: object) -> OptimiserSpec:
+def _sgd(epochs: int) -> Sgd:
     """SGD that is replaced by a new one, ten times slower, after half of the epochs.
 
     The authors' loop runs epochs 0 to E and drops after epoch E // 2 + 1, so E // 2 + 2
     of its E + 1 epochs come before (VICO-UoE/DatasetCondensation, utils.py).
     """
     last = epochs - 1
-    spec = OptimiserSpec(
-        *("sgd", 0.01, 0.9, 5e-4),
-        schedule="step",
-        boundaries=((last // 2 + 2) / epochs,),
-        restart=True,
-    )
-    return dataclasses.replace(spec, **changes)  # type: ignore[arg-type]
+    schedule = Steps(((last // 2 + 2) / epochs,), restart=True)
+    return Sgd(0.01, 0.9, 5e-4, schedule)
 
 
 def _vico(name: str, epochs: int, augment: AugmentSpec, **recipe: object) -> Protocol:
@@ -55,7 +55,7 @@ _RANKING = Protocol(
     train=Recipe(
         epochs=1000,
         batch=256,
-        optimiser=OptimiserSpec("sgd", 0.01, 0.9, 5e-4, schedule="step"),
+        optimiser=Sgd(0.01, 0.9, 5e-4, schedule=Steps()),
         augment=_DSA,
     ),
     probe=_NONE,
@@ -68,7 +68,7 @@ _RANKING = Protocol(
     full_train=Recipe(
         epochs=200,
         batch=512,
-        optimiser=OptimiserSpec("sgd", 0.01, 0.9, 5e-4, schedule="step"),
+        optimiser=Sgd(0.01, 0.9, 5e-4, schedule=Steps()),
     ),
 )
 
@@ -103,12 +103,7 @@ PROTOCOLS: dict[str, Protocol] = {
             1000,
             AUGMENTATIONS["idc"],
             batch=64,
-            optimiser=OptimiserSpec(
-                *("sgd", 0.01, 0.9, 5e-4),
-                schedule="step",
-                boundaries=(2 / 3, 5 / 6),
-                factor=0.2,
-            ),
+            optimiser=Sgd(0.01, 0.9, 5e-4, Steps((2 / 3, 5 / 6), 0.2)),
         ),
         check_every=10,
         report="best",
@@ -120,13 +115,7 @@ PROTOCOLS: dict[str, Protocol] = {
             2000,
             AUGMENTATIONS["idc"],
             batch=128,
-            optimiser=OptimiserSpec(
-                *("adamw", 1e-3),
-                weight_decay=0.01,
-                schedule="step",
-                boundaries=(0.2, 0.4, 0.6, 0.8),
-                factor=0.5,
-            ),
+            optimiser=AdamW(1e-3, 0.01, Steps((0.2, 0.4, 0.6, 0.8), 0.5)),
         ),
         check_every=10,
         report="best",
@@ -138,7 +127,7 @@ PROTOCOLS: dict[str, Protocol] = {
         network=ConvNet(
             width=(1024,) * 3, norm="none", initialiser="he", pad_grey=False
         ),
-        train=Recipe(steps=5000, optimiser=OptimiserSpec("sgd", 1e-3, 0.9), loss="mse"),
+        train=Recipe(steps=5000, optimiser=Sgd(1e-3, 0.9), loss="mse"),
         probe=_NONE,
         fine_tune=_NONE,
         kernels=(KernelSpec("nngp", "convnet3"), KernelSpec("ntk", "convnet3")),
@@ -151,9 +140,7 @@ PROTOCOLS: dict[str, Protocol] = {
         "glad",
         1000,
         _DSA,
-        optimiser=OptimiserSpec(
-            *("sgd", 1e-3, 0.9, 5e-4), schedule="cosine", warmup_share=0.5
-        ),
+        optimiser=Sgd(1e-3, 0.9, 5e-4, Decay("cosine"), Warmup(share=0.5)),
         ema=0.995,
     ),
     # Zhou et al. 2022 (FRePo): centred labels are regressed; no norm; `named` counts
@@ -164,9 +151,7 @@ PROTOCOLS: dict[str, Protocol] = {
         train=Recipe(
             steps=5000,
             batch=500,
-            optimiser=OptimiserSpec(
-                "adam", 3e-4, schedule="cosine", final=0.01, warmup=500
-            ),
+            optimiser=Adam(3e-4, schedule=Decay("cosine", 0.01), warmup=Warmup(500)),
             loss="mse",
             augment=AUGMENTATIONS["frepo"],
         ),
@@ -180,18 +165,18 @@ PROTOCOLS: dict[str, Protocol] = {
         train=Recipe(
             epochs=1000,
             batch=256,
-            optimiser=OptimiserSpec("sgd", 0.1, 0.9, 1e-3),
+            optimiser=Sgd(0.1, 0.9, 1e-3),
             loss="mse",
         ),
         probe=Recipe(
             steps=5000,
             batch=512,
-            optimiser=OptimiserSpec("sgd", 0.2, schedule="cosine"),
+            optimiser=Sgd(0.2, schedule=Decay("cosine")),
         ),
         fine_tune=Recipe(
             steps=10_000,
             batch=256,
-            optimiser=OptimiserSpec("sgd", 0.01, 0.9, 5e-4, schedule="cosine"),
+            optimiser=Sgd(0.01, 0.9, 5e-4, schedule=Decay("cosine")),
             augment=AUGMENTATIONS["crop_flip"],
         ),
         full=False,

@@ -30,12 +30,15 @@ has 3 pixels (Pillow's whole Gaussian there).
 import dataclasses
 
 from jaxdd.records import (
+    Adam,
     AugmentSpec,
     ConvNet,
-    OptimiserSpec,
+    Decay,
+    Lars,
     Recipe,
     ResNet,
     Teacher,
+    Warmup,
 )
 
 __all__ = [
@@ -64,7 +67,7 @@ DIGITS = Teacher(
     recipe=Recipe(
         steps=150,
         batch=256,
-        optimiser=OptimiserSpec("adam", 2e-3),
+        optimiser=Adam(2e-3),
         augment=AugmentSpec(shift=0.5, scale=0.1, noise=0.1),
     ),
 )
@@ -101,8 +104,8 @@ _CIFAR_VIEWS = AugmentSpec(
     solarize=0.2,
 )
 
-_CIFAR_STEP = OptimiserSpec(
-    "lars", 0.3, 0.9, 1e-4, schedule="cosine", warmup=1950, warmup_start=3e-5
+_CIFAR_STEP = Lars(
+    0.3, 0.9, 1e-4, schedule=Decay("cosine"), warmup=Warmup(1950, start=3e-5)
 )
 
 # 1000 epochs of 195 steps, warm-up over 10 of them.
@@ -176,7 +179,7 @@ CIFAR_CPU = Teacher(
     recipe=Recipe(
         steps=975,
         batch=256,
-        optimiser=OptimiserSpec("adam", 1e-3, schedule="cosine", warmup=50),
+        optimiser=Adam(1e-3, schedule=Decay("cosine"), warmup=Warmup(50)),
         augment=dataclasses.replace(_CIFAR_VIEWS, min_area=0.3, solarize=0.0),
     ),
 )

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from jaxdd.records.networks import ConvNet, NetworkSpec
+from jaxdd.records.optimisers import OptimiserSpec, Sgd
 
 __all__ = [
     "AdjointSpec",
     "AugmentSpec",
     "KernelSpec",
-    "OptimiserSpec",
     "Recipe",
     "Views",
 ]
@@ -52,48 +52,6 @@ class KernelSpec:
     """conjugate, random_features, empirical_ntk only."""
     members: int = 1
     """random_features only: independent networks."""
-
-
-@dataclass(frozen=True)
-class OptimiserSpec:
-    """An optimiser with its schedule (`jaxdd.training.optimisers.build`)."""
-
-    name: Literal["sgd", "adam", "adamw", "lars", "lamb", "adabelief"] = "sgd"
-    learning_rate: float = 0.01
-    momentum: float = 0.9
-    """sgd and lars only."""
-    weight_decay: float = 0.0
-    """sgd, lars: coupled L2, added before momentum; adamw, lamb: decoupled."""
-    schedule: Literal["constant", "linear", "cosine", "step"] = "constant"
-    """step: times `factor` at each of the `boundaries`."""
-    boundaries: tuple[float, ...] = (0.5,)
-    """step: as fractions of the run, increasing."""
-    factor: float = 0.1
-    """step: what the learning rate is multiplied with."""
-    restart: bool = False
-    """step: forget momentum and other averages at each boundary, as a new optimiser."""
-    final: float = 0.0
-    """Fraction of the learning rate at the end (linear, cosine)."""
-    warmup: int = 0
-    """Steps of linear warm-up."""
-    warmup_start: float = 0.0
-    """Learning rate at the first of them."""
-    warmup_share: float = 0.0
-    """Warm-up as a fraction of the run, in place of `warmup` steps."""
-    clip_norm: float = 0.0
-    """Clip each leaf's gradient to this norm; 0 = off."""
-    trust: float = 0.02
-    """lars: ratio of the step's norm to the weights' norm (eta)."""
-    clip_trust: bool = True
-    """lars: never step further than plain SGD would."""
-    b1: float = 0.9
-    """adam, adamw, lamb, adabelief: decay of the average of gradients."""
-    b2: float = 0.999
-    """adam, adamw, lamb: decay of the average of squared gradients; adabelief: of
-    squared differences from the average gradient."""
-    rates: tuple[float, ...] = ()
-    """The learning rate of each step, in place of `learning_rate` and its schedule;
-    beyond them the last one stays."""
 
 
 @dataclass(frozen=True)
@@ -171,7 +129,7 @@ class Recipe:
     than the others, where counting steps leaves it out. 0 = count steps."""
     batch: int = 0
     """Rows a step; 0 = the whole set at every step."""
-    optimiser: OptimiserSpec = OptimiserSpec()
+    optimiser: OptimiserSpec = Sgd()
     loss: Literal["cross_entropy", "mse", "soft_cross_entropy", "kl"] = "cross_entropy"
     """cross_entropy: targets are classes or probabilities; soft_cross_entropy and kl:
     logits (`jaxdd.training.losses`)."""

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from jaxdd.records.networks import ConvNet, NetworkSpec, ResNet
+from jaxdd.records.optimisers import Decay, Sgd
 from jaxdd.records.recipes import (
     KernelSpec,
-    OptimiserSpec,
     Recipe,
     Views,
 )
@@ -87,9 +87,7 @@ class Experts:
 
     network: NetworkSpec = ConvNet()
     """Without batch norm: only parameters are kept."""
-    recipe: Recipe = Recipe(
-        batch=256, optimiser=OptimiserSpec("sgd", 0.01, momentum=0.0)
-    )
+    recipe: Recipe = Recipe(batch=256, optimiser=Sgd(0.01, momentum=0.0))
     """Of one network; its `steps` and `epochs` are ignored."""
     epochs: int = 50
     """Snapshots are kept before the first epoch and after each."""
@@ -191,13 +189,13 @@ class Protocol:
     """Training of a fresh student on the set; with 0 steps and epochs, and `kernels`,
     no network is trained."""
     probe: Recipe = Recipe(
-        steps=500, batch=512, optimiser=OptimiserSpec("sgd", 0.2, schedule="cosine")
+        steps=500, batch=512, optimiser=Sgd(0.2, schedule=Decay("cosine"))
     )
     """Linear probe on frozen features; 0 steps leave it out."""
     fine_tune: Recipe = Recipe(
         steps=500,
         batch=256,
-        optimiser=OptimiserSpec("sgd", 0.01, 0.9, 5e-4, schedule="cosine"),
+        optimiser=Sgd(0.01, 0.9, 5e-4, schedule=Decay("cosine")),
     )
     """Training of all weights with a fresh head; 0 steps leave it out."""
     neighbours: int = 5

@@ -10,10 +10,10 @@ from jaxdd.presets.fitting import fit_networks
 from jaxdd.records import (
     ConvNet,
     DataSpec,
-    OptimiserSpec,
     Preset,
     Protocol,
     Recipe,
+    Sgd,
 )
 
 __all__ = ["adapt", "on_data", "preset", "smoke", "smoke_protocol"]
@@ -128,7 +128,7 @@ def smoke(method: str, chosen: Preset) -> Preset:
 
 def smoke_protocol(protocol: Protocol) -> Protocol:
     """A tiny version of a protocol: a small student, a few steps of everything."""
-    recipe = Recipe(steps=5, batch=16, optimiser=OptimiserSpec("sgd", 0.01, 0.9))
+    recipe = Recipe(steps=5, batch=16, optimiser=Sgd(0.01, 0.9))
     return dataclasses.replace(
         protocol,
         name=f"{protocol.name}_smoke",

@@ -4,6 +4,7 @@ Everything is optax; only what it lacks is written here: LARS whose trust ratio 
 clipped at the learning rate, and clipping each leaf by its own norm.
 """
 
+import dataclasses
 import math
 
 import jax
@@ -12,7 +13,19 @@ import optax
 
 from jaxdd.base import Array, PyTree
 from jaxdd.errors import InputError, check_choices, check_numbers
-from jaxdd.records import OptimiserSpec
+from jaxdd.records import (
+    AdaBelief,
+    Adam,
+    AdamW,
+    Constant,
+    Decay,
+    Lamb,
+    Lars,
+    Listed,
+    OptimiserSpec,
+    Sgd,
+    Steps,
+)
 
 __all__ = [
     "build",
@@ -24,16 +37,7 @@ __all__ = [
     "schedule",
 ]
 
-_NOT_NEGATIVE = (
-    "learning_rate",
-    "momentum",
-    "weight_decay",
-    "final",
-    "factor",
-    "warmup_start",
-    "clip_norm",
-    "trust",
-)
+_NOT_NEGATIVE = ("learning_rate", "momentum", "weight_decay", "clip_norm", "trust")
 _NORM_FLOOR = 1e-6  # PyTorch's clip_grad_norm_ adds it to the norm
 _TRUST_FLOOR = 1e-8
 
@@ -52,13 +56,13 @@ def build(spec: OptimiserSpec, num_steps: int) -> optax.GradientTransformation:
       A transformation whose `update` needs the parameters.
 
     Raises:
-      InputError: an unknown name, a value out of range, or weight decay with adam.
+      InputError: a value out of range, or a restart of averages that cannot be.
     """
     _check(spec, num_steps)
     rate = schedule(spec, num_steps)
     chain = optax.chain(*_clip(spec), *_core(spec, rate))
-    if spec.schedule == "step" and spec.restart:
-        return _restarted(chain, _boundaries(spec, num_steps))
+    if isinstance(spec.schedule, Steps) and spec.schedule.restart:
+        return _restarted(chain, _boundaries(spec.schedule, num_steps))
     return chain
 
 
@@ -95,23 +99,11 @@ def gated(
     Returns:
       A transformation whose `update` takes the loss as `value`.
     """
-    inner = optax.with_extra_args_support(inner)
-
-    def update(
-        updates: PyTree,
-        state: PyTree,
-        params: PyTree | None = None,
-        *,
-        value: Array,
-        **extra: PyTree,
-    ) -> tuple[PyTree, PyTree]:
-        moved, after = inner.update(updates, state, params, value=value, **extra)
-        keep = value > threshold
-        still = jax.tree.map(lambda u: jnp.where(keep, jnp.zeros_like(u), u), moved)
-        held = jax.tree.map(lambda a, b: jnp.where(keep, b, a), after, state)
-        return still, held
-
-    return optax.GradientTransformationExtraArgs(inner.init, update)  # type: ignore
+    return optax.conditionally_mask(
+        inner,
+        lambda step, value, **extra: jnp.logical_not(value > threshold),
+        forward_extra_args=True,
+    )
 
 
 def clip_by_average(
@@ -149,38 +141,35 @@ def clip_by_average(
 def schedule(spec: OptimiserSpec, num_steps: int) -> optax.Schedule:
     """The learning rate as a function of the step.
 
-    A linear warm-up from `warmup_start`, then the decay over the remaining steps: it
-    reaches `final` times the rate at step `num_steps`, one after the last.
+    A linear warm-up, then the decay over the remaining steps: it reaches `final` times
+    the rate at step `num_steps`, one after the last.
     """
-    if spec.rates:
-        rates = jnp.asarray(spec.rates)
-        return lambda count: rates[jnp.minimum(count, len(spec.rates) - 1)]
-    warm = _warmup(spec, num_steps)
-    rate, rest = spec.learning_rate, max(num_steps - warm, 1)
-    if spec.schedule == "linear":
-        decay = optax.linear_schedule(rate, rate * spec.final, rest)
-    elif spec.schedule == "cosine":
-        decay = optax.cosine_decay_schedule(rate, rest, alpha=spec.final)
-    elif spec.schedule == "step":
-        steps = [max(at - warm, 1) for at in _boundaries(spec, num_steps)]
+    plan, rate = spec.schedule, spec.learning_rate
+    if isinstance(plan, Listed):
+        rates = jnp.asarray(plan.rates)
+        return lambda count: rates[jnp.minimum(count, len(plan.rates) - 1)]
+    warm = spec.warmup.steps or int(spec.warmup.share * num_steps)
+    rest = max(num_steps - warm, 1)
+    if isinstance(plan, Steps):
+        steps = [max(at - warm, 1) for at in _boundaries(plan, num_steps)]
         decay = optax.piecewise_constant_schedule(
-            rate, dict.fromkeys(steps, spec.factor)
+            rate, dict.fromkeys(steps, plan.factor)
         )
-    else:
+    elif isinstance(plan, Constant):
         decay = optax.constant_schedule(rate)
+    elif plan.name == "linear":
+        decay = optax.linear_schedule(rate, rate * plan.final, rest)
+    else:
+        decay = optax.cosine_decay_schedule(rate, rest, alpha=plan.final)
     if warm == 0:
         return decay
-    warmup = optax.linear_schedule(spec.warmup_start, rate, warm)
+    warmup = optax.linear_schedule(spec.warmup.start, rate, warm)
     return optax.join_schedules([warmup, decay], [warm])
 
 
-def _warmup(spec: OptimiserSpec, num_steps: int) -> int:
-    return spec.warmup or int(spec.warmup_share * num_steps)
-
-
-def _boundaries(spec: OptimiserSpec, num_steps: int) -> list[int]:
+def _boundaries(plan: Steps, num_steps: int) -> list[int]:
     """The steps at which the rate drops; whole ones despite fractions like 2/3."""
-    return [int(share * num_steps + 1e-6) for share in spec.boundaries]
+    return [int(share * num_steps + 1e-6) for share in plan.boundaries]
 
 
 def _restarted(
@@ -281,55 +270,71 @@ def _clip(spec: OptimiserSpec) -> list[optax.GradientTransformation]:
 def _core(
     spec: OptimiserSpec, rate: optax.Schedule
 ) -> list[optax.GradientTransformation]:
+    if isinstance(spec, Adam):
+        return [optax.adam(rate, spec.b1, spec.b2)]
+    if isinstance(spec, AdaBelief):
+        return [optax.adabelief(rate, spec.b1, spec.b2)]
     decay = spec.weight_decay
+    if isinstance(spec, AdamW):
+        return [optax.adamw(rate, spec.b1, spec.b2, weight_decay=decay)]
+    if isinstance(spec, Lamb):
+        return [optax.lamb(rate, spec.b1, spec.b2, weight_decay=decay)]
     momentum = [optax.trace(spec.momentum)] if spec.momentum else []
     step = optax.scale_by_learning_rate(rate)
-    if spec.name == "sgd":
-        coupled = [optax.add_decayed_weights(decay)] if decay else []
-        return [*coupled, *momentum, step]
-    if spec.name == "lars":
+    if isinstance(spec, Lars):
         trust = scale_by_clipped_trust(rate, decay, spec.trust, spec.clip_trust)
         return [trust, *momentum, step]
-    if spec.name == "adam":
-        return [optax.adam(rate, spec.b1, spec.b2)]
-    if spec.name == "adamw":
-        return [optax.adamw(rate, spec.b1, spec.b2, weight_decay=decay)]
-    if spec.name == "adabelief":
-        return [optax.adabelief(rate, spec.b1, spec.b2)]
-    return [optax.lamb(rate, spec.b1, spec.b2, weight_decay=decay)]
+    coupled = [optax.add_decayed_weights(decay)] if decay else []
+    return [*coupled, *momentum, step]
 
 
 def _check(spec: OptimiserSpec, num_steps: int) -> None:
     """Refuses values without meaning, naming the field."""
     check_choices(spec, "optimiser")
+    fields = {field.name for field in dataclasses.fields(spec)}
     check_numbers(
-        spec, not_negative=_NOT_NEGATIVE, shares=("b1", "b2"), name="optimiser"
+        spec,
+        not_negative=tuple(name for name in _NOT_NEGATIVE if name in fields),
+        shares=("b1", "b2") if "b1" in fields else (),
+        name="optimiser",
     )
-    if any(not (math.isfinite(rate) and rate >= 0) for rate in spec.rates):
-        raise InputError(f"optimiser.rates={spec.rates}: each must be finite and >= 0")
-    if spec.name in ("adam", "adabelief") and spec.weight_decay:
+    _check_schedule(spec)
+    warmup = spec.warmup
+    check_numbers(
+        warmup, not_negative=("start",), shares=("share",), name="optimiser.warmup"
+    )
+    if warmup.steps and warmup.share:
         raise InputError(
-            f"optimiser.weight_decay={spec.weight_decay}: {spec.name} has none; "
-            "use adamw, or set it to 0"
+            f"optimiser.warmup.steps={warmup.steps}, optimiser.warmup.share="
+            f"{warmup.share}: give only one of them"
         )
-    shares = (spec.warmup_share, *spec.boundaries)
-    if any(not 0 <= share < 1 for share in shares):
+    if warmup.steps < 0 or (warmup.steps and warmup.steps >= num_steps):
         raise InputError(
-            f"optimiser.warmup_share={spec.warmup_share}, optimiser.boundaries="
-            f"{spec.boundaries}: fractions of the run, each in [0, 1)"
-        )
-    if spec.warmup and spec.warmup_share:
-        raise InputError(
-            f"optimiser.warmup={spec.warmup}, optimiser.warmup_share="
-            f"{spec.warmup_share}: give only one of them"
-        )
-    if spec.restart and spec.name not in ("sgd", "lars"):
-        raise InputError(
-            f"optimiser.restart=True with {spec.name!r}: its averages are corrected by"
-            " the number of steps, which a restart would have to forget too; use sgd"
-        )
-    if spec.warmup < 0 or (spec.warmup and spec.warmup >= num_steps):
-        raise InputError(
-            f"optimiser.warmup={spec.warmup}: must be in [0, {num_steps}), "
+            f"optimiser.warmup.steps={warmup.steps}: must be in [0, {num_steps}), "
             f"less than the {num_steps} steps of the run"
+        )
+
+
+def _check_schedule(spec: OptimiserSpec) -> None:
+    plan, name = spec.schedule, "optimiser.schedule"
+    if isinstance(plan, Decay):
+        check_numbers(plan, not_negative=("final",), name=name)
+    if isinstance(plan, Listed):
+        bad = [rate for rate in plan.rates if not (math.isfinite(rate) and rate >= 0)]
+        if bad or not plan.rates:
+            raise InputError(
+                f"{name}.rates={plan.rates}: give one rate or more, each finite and "
+                "at least 0"
+            )
+    if not isinstance(plan, Steps):
+        return
+    check_numbers(plan, not_negative=("factor",), name=name)
+    if any(not 0 <= share < 1 for share in plan.boundaries):
+        raise InputError(
+            f"{name}.boundaries={plan.boundaries}: fractions of the run, each in [0, 1)"
+        )
+    if plan.restart and not isinstance(spec, Sgd | Lars):
+        raise InputError(
+            f"{name}.restart=True with {spec.name!r}: its averages are corrected by the"
+            " number of steps, which a restart would have to forget too; use sgd"
         )

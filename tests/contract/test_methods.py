@@ -18,9 +18,9 @@ from jaxdd.records import (
     ConvNet,
     LoopConfig,
     Meta,
-    OptimiserSpec,
     Protocol,
     Recipe,
+    Sgd,
 )
 from tests.contract.cases import (
     ITERATIVE,
@@ -277,7 +277,7 @@ def test_set_is_saved_loaded_and_evaluated(name: str, tmp_path) -> None:
     data, labelled = dataset(), this.method.targets == "label"
     config = presets.smoke(name)
     network = getattr(config, "network", ConvNet(width=(4,), norm="instance"))
-    short = Recipe(steps=5, optimiser=OptimiserSpec("sgd", 0.05))
+    short = Recipe(steps=5, optimiser=Sgd(0.05))
     synthetic = this.distiller.export(this.state, this.assets)
     soft = jnp.issubdtype(synthetic.target.dtype, jnp.floating)
     labels = "soft" if soft else "hard"

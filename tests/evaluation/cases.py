@@ -13,9 +13,9 @@ from jaxdd.networks.teacher import represent
 from jaxdd.records import (
     Meta,
     Mlp,
-    OptimiserSpec,
     Protocol,
     Recipe,
+    Sgd,
     Teacher,
 )
 from jaxdd.select import subset
@@ -24,7 +24,7 @@ from tests.helpers import toy_corpus
 
 MLP = Mlp(width=(16,))
 TEACHER = Teacher(network=Mlp(width=(12,)), represent="output", outputs=6)
-SGD = OptimiserSpec("sgd", 0.1, 0.9, 1e-3)
+SGD = Sgd(0.1, 0.9, 1e-3)
 
 
 class Recorder:
@@ -106,8 +106,8 @@ def protocol(**changes: Any) -> Protocol:
         "toy",
         MLP,
         train=Recipe(steps=30, optimiser=SGD),
-        probe=Recipe(steps=40, batch=16, optimiser=OptimiserSpec("sgd", 0.2)),
-        fine_tune=Recipe(steps=40, batch=16, optimiser=OptimiserSpec("sgd", 0.05)),
+        probe=Recipe(steps=40, batch=16, optimiser=Sgd(0.2)),
+        fine_tune=Recipe(steps=40, batch=16, optimiser=Sgd(0.05)),
     )
     return dataclasses.replace(default, **changes)
 

@@ -11,9 +11,9 @@ from jaxdd.networks.teacher import represent
 from jaxdd.records import (
     DataSpec,
     Mlp,
-    OptimiserSpec,
     Protocol,
     Recipe,
+    Sgd,
 )
 from jaxdd.select import random_rows, subset
 from jaxdd.training.examples import apply_to_all
@@ -22,9 +22,9 @@ from tests.evaluation.cases import TEACHER, describe
 PROTOCOL = Protocol(
     "digits",
     Mlp(width=(64,)),
-    train=Recipe(steps=150, optimiser=OptimiserSpec("sgd", 0.1)),
-    probe=Recipe(steps=100, batch=128, optimiser=OptimiserSpec("sgd", 0.1)),
-    fine_tune=Recipe(steps=100, batch=128, optimiser=OptimiserSpec("sgd", 0.1)),
+    train=Recipe(steps=150, optimiser=Sgd(0.1)),
+    probe=Recipe(steps=100, batch=128, optimiser=Sgd(0.1)),
+    fine_tune=Recipe(steps=100, batch=128, optimiser=Sgd(0.1)),
 )
 
 

@@ -8,7 +8,11 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from jaxdd.base import Variables
 from jaxdd.evaluation import probes
-from jaxdd.records import OptimiserSpec, Recipe
+from jaxdd.records import (
+    Decay,
+    Recipe,
+    Sgd,
+)
 from jaxdd.training.examples import student_network
 from tests.evaluation.cases import (
     MLP,
@@ -52,9 +56,7 @@ def test_linear_probe_separates_what_can_be_separated(key: jax.Array) -> None:
     data = [
         jnp.asarray(a) for a in (rows[~part], label[~part], rows[part], label[part])
     ]
-    recipe = Recipe(
-        steps=60, batch=32, optimiser=OptimiserSpec("sgd", 0.2, schedule="cosine")
-    )
+    recipe = Recipe(steps=60, batch=32, optimiser=Sgd(0.2, schedule=Decay("cosine")))
     score = probes.linear_probe(key, *data, recipe, num_classes=3)
     assert score == 1.0
     untrained = Recipe(steps=0, batch=32, optimiser=recipe.optimiser)

@@ -11,8 +11,8 @@ from jaxdd.errors import InputError
 from jaxdd.evaluation.students import seen_from_start
 from jaxdd.records import (
     Mlp,
-    OptimiserSpec,
     Protocol,
+    Sgd,
 )
 from jaxdd.training import fit_step, optimisers, supervised
 from jaxdd.training.losses import mean_squared_error
@@ -48,7 +48,7 @@ def test_three_steps_are_those_of_the_authors_loss(given, centre, x64):
         return error + DECAY * sum(jax.tree.leaves(moved))
 
     student = networks.centred(network, centre=centre, scale=SCALE)
-    spec = OptimiserSpec("sgd", RATE, 0.9, weight_decay=2 * DECAY)
+    spec = Sgd(RATE, 0.9, weight_decay=2 * DECAY)
     optimiser = optimisers.build(spec, 3)
     step = fit_step(student, optimiser, supervised("mse"))
     ours = start

@@ -4,12 +4,13 @@ import dataclasses
 
 from jaxdd.base import Dataset
 from jaxdd.records import (
+    Adam,
     AugmentSpec,
     ConvNet,
     Experts,
     Mlp,
-    OptimiserSpec,
     Recipe,
+    Sgd,
     Teacher,
 )
 from tests.helpers import toy_corpus
@@ -17,7 +18,7 @@ from tests.helpers import toy_corpus
 RECIPE = Recipe(
     steps=12,
     batch=16,
-    optimiser=OptimiserSpec("adam", 3e-3),
+    optimiser=Adam(3e-3),
     augment=AugmentSpec(shift=0.5, scale=0.1, noise=0.05),
 )
 TINY = Teacher(
@@ -49,7 +50,7 @@ def toy_dataset() -> Dataset:
 
 EXPERTS = Experts(
     network=Mlp(width=(5,)),
-    recipe=Recipe(batch=20, optimiser=OptimiserSpec("sgd", 0.1, 0.0)),
+    recipe=Recipe(batch=20, optimiser=Sgd(0.1, 0.0)),
     epochs=4,
     count=3,
 )

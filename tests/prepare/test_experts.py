@@ -20,8 +20,9 @@ from jaxdd.records import (
     ConvNet,
     ExpertsNeed,
     Mlp,
-    OptimiserSpec,
     Recipe,
+    Sgd,
+    Steps,
 )
 from jaxdd.training import scan_drive
 from jaxdd.training.examples import examples_of_corpus
@@ -203,7 +204,7 @@ def test_short_stages_record_the_same(tmp_path, short_stages, prepared):
 
 
 def test_momentum_goes_on_too(tmp_path, short_stages):
-    sgd = OptimiserSpec("sgd", 0.05, 0.9, schedule="step", restart=True)
+    sgd = Sgd(0.05, 0.9, schedule=Steps(restart=True))
     experts = replaced(EXPERTS, recipe=Recipe(batch=20, optimiser=sgd), count=1)
     whole, _ = prepare(ExpertsNeed(experts), toy_dataset(), cache=tmp_path / "whole")
     drive, _ = _stopping(3)
@@ -231,7 +232,7 @@ def test_a_loss_that_is_not_finite_names_the_step(tmp_path, short_stages):
 
 
 def test_a_learning_rate_that_diverges(tmp_path):
-    recipe = replaced(EXPERTS.recipe, optimiser=OptimiserSpec("sgd", 1e30, 0.0))
+    recipe = replaced(EXPERTS.recipe, optimiser=Sgd(1e30, 0.0))
     need = ExpertsNeed(replaced(EXPERTS, recipe=recipe))
     with pytest.raises(InputError, match=r"Lower experts\.recipe\.optimiser"):
         prepare(need, toy_dataset(), cache=tmp_path)

@@ -14,15 +14,15 @@ from jaxdd.records import (
     Experts,
     ExpertsNeed,
     Mlp,
-    OptimiserSpec,
     Recipe,
+    Sgd,
 )
 from jaxdd.training import losses
 from tests.prepare.cases import replaced
 
 EXPERTS = Experts(
     Mlp(width=(64, 64)),
-    Recipe(batch=256, optimiser=OptimiserSpec("sgd", 0.1, 0.0)),
+    Recipe(batch=256, optimiser=Sgd(0.1, 0.0)),
     epochs=20,
     count=3,
     radius=0.2,

@@ -16,7 +16,7 @@ from jaxdd.base import Variables
 from jaxdd.prepare.flat import gsam
 from jaxdd.records import (
     ConvNet,
-    OptimiserSpec,
+    Sgd,
 )
 from jaxdd.training import fit_step, optimisers, supervised
 
@@ -39,7 +39,7 @@ def params_of(golden, case, step):
 @pytest.mark.parametrize("case", ["published", "strong"])
 def test_steps_equal_the_authors(case, golden, x64):
     network = networks.build(ConvNet(width=(4, 4), conv="stock"), (8, 8, 3), 3)
-    sgd = OptimiserSpec("sgd", float(golden["rate"]), momentum=0.0)
+    sgd = Sgd(float(golden["rate"]), momentum=0.0)
     optimiser = optimisers.build(sgd, 10)
     direction = gsam(float(golden[f"{case}/rho"]), float(golden[f"{case}/alpha"]))
     loss = supervised("cross_entropy")
@@ -61,7 +61,7 @@ def test_steps_equal_the_authors(case, golden, x64):
 def test_the_cases_differ_from_plain_steps(golden, x64):
     """So that the comparison above could fail."""
     network = networks.build(ConvNet(width=(4, 4), conv="stock"), (8, 8, 3), 3)
-    optimiser = optimisers.build(OptimiserSpec("sgd", float(golden["rate"]), 0.0), 10)
+    optimiser = optimisers.build(Sgd(float(golden["rate"]), 0.0), 10)
     step = jax.jit(fit_step(network, optimiser, supervised("cross_entropy")))
     for case in ("published", "strong"):
         rows = golden[f"{case}/rows"][0]

@@ -12,7 +12,11 @@ from jaxdd.base import TeacherAsset
 from jaxdd.errors import InputError
 from jaxdd.networks.teacher import represent
 from jaxdd.prepare import prepare
-from jaxdd.records import OptimiserSpec, TeacherNeed, Views
+from jaxdd.records import (
+    Sgd,
+    TeacherNeed,
+    Views,
+)
 from jaxdd.training import scan_drive
 from tests.prepare.cases import RECIPE, TINY, toy_dataset
 
@@ -116,7 +120,7 @@ def test_beyond_the_budget_the_teacher_stays_in_the_step(prepared):
 
 
 def test_a_teacher_that_diverges_is_an_error_and_is_not_kept(tmp_path):
-    wild = dataclasses.replace(RECIPE, steps=3, optimiser=OptimiserSpec("sgd", 1e38))
+    wild = dataclasses.replace(RECIPE, steps=3, optimiser=Sgd(1e38))
     need = TeacherNeed(dataclasses.replace(TINY, recipe=wild))
     with pytest.raises(InputError, match="learning_rate"):
         prepare(need, toy_dataset(), cache=tmp_path)

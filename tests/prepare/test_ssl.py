@@ -15,7 +15,11 @@ from jaxdd.loop.loop import Loop
 from jaxdd.networks.teacher import represent
 from jaxdd.prepare.ssl import train_teacher, two_views
 from jaxdd.presets import teachers as _teachers
-from jaxdd.records import AugmentSpec, OptimiserSpec
+from jaxdd.records import (
+    AugmentSpec,
+    Sgd,
+    Warmup,
+)
 from jaxdd.training import scan_drive
 from tests.helpers import toy_corpus
 from tests.prepare.cases import OBJECTIVES, RECIPE, TINY
@@ -57,7 +61,7 @@ def _teacher(name, **changes):
     recipe = dataclasses.replace(
         RECIPE,
         steps=3,
-        optimiser=OptimiserSpec("sgd", 0.05),
+        optimiser=Sgd(0.05),
         augment=AugmentSpec(noise=0.05),
     )
     return dataclasses.replace(OBJECTIVES[name], recipe=recipe, **changes)
@@ -172,7 +176,9 @@ def test_the_colour_recipe_lowers_its_loss():
             _teachers.CIFAR.recipe,
             steps=40,
             batch=32,
-            optimiser=dataclasses.replace(_teachers.CIFAR.recipe.optimiser, warmup=4),
+            optimiser=dataclasses.replace(
+                _teachers.CIFAR.recipe.optimiser, warmup=Warmup(4)
+            ),
         ),
     )
     variables, metrics = train_teacher(teacher, toy_corpus(channels=3))

@@ -11,6 +11,7 @@ from jaxdd import augment, methods, presets
 from jaxdd.errors import InputError
 from jaxdd.presets import fitting
 from jaxdd.records import (
+    Adam,
     AugmentSpec,
     ConvNet,
     DataSpec,
@@ -20,6 +21,7 @@ from jaxdd.records import (
     OptimiserSpec,
     Preset,
     Protocol,
+    Sgd,
 )
 from jaxdd.run import choose, config
 from jaxdd.run.config import RunConfig
@@ -30,7 +32,7 @@ class Settings:
     """Of a method that does not exist."""
 
     batch: int = 8
-    outer: OptimiserSpec = OptimiserSpec()
+    outer: OptimiserSpec = Sgd()
     network: NetworkSpec = ConvNet()
     augment: AugmentSpec = AugmentSpec()
 
@@ -58,7 +60,7 @@ def test_identity_ignores_only_where_and_how_far() -> None:
         {"seed": 1},
         {"seeds": 2},
         {"ipc": 2},
-        {"distill": Settings(outer=OptimiserSpec(learning_rate=0.1))},
+        {"distill": Settings(outer=Sgd(learning_rate=0.1))},
         {"data": DataSpec(view_budget=1)},
         {"evaluate": Protocol(neighbours=3)},
         {"run": LoopConfig(precision="bfloat16")},
@@ -106,9 +108,7 @@ def test_override_finds_settings_by_name() -> None:
             "distill.outer.name": "adam",
         },
     )
-    assert changed.distill == Settings(
-        4, OptimiserSpec("adam", 0.5), ConvNet(width=(3, 4))
-    )
+    assert changed.distill == Settings(4, Adam(0.5), ConvNet(width=(3, 4)))
     assert changed.run.steps == 7
     assert changed.data.whitening == "none"
 

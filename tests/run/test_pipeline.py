@@ -20,10 +20,10 @@ from jaxdd.records import (
     ConvNet,
     DataSpec,
     LoopConfig,
-    OptimiserSpec,
     Preset,
     Protocol,
     Recipe,
+    Sgd,
 )
 from jaxdd.report import html
 from jaxdd.run import choose, dry_run, pipeline, plan, verify, workdir
@@ -33,7 +33,7 @@ from tests.helpers import toy_images
 TINY = Protocol(
     name="tiny",
     network=ConvNet(width=(4,), norm="batch"),
-    train=Recipe(steps=3, optimiser=OptimiserSpec("sgd", 0.1)),
+    train=Recipe(steps=3, optimiser=Sgd(0.1)),
 )
 
 

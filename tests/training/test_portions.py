@@ -9,8 +9,8 @@ from jaxdd import networks
 from jaxdd.base import Variables
 from jaxdd.records import (
     ConvNet,
-    OptimiserSpec,
     ResNet,
+    Sgd,
 )
 from jaxdd.training import fit_step, portions, supervised
 from jaxdd.training.batches import Weighted
@@ -88,7 +88,7 @@ def test_each_portion_has_its_own_key():
 def test_fit_step_is_the_same_by_rows(x64, monkeypatch):
     network, variables = made()
     images, label, weight = batch()
-    optimiser = build(OptimiserSpec(), 3)
+    optimiser = build(Sgd(), 3)
     opt = optimiser.init(variables.params)
     loss = supervised("cross_entropy")
 

@@ -18,13 +18,14 @@ from jaxdd.augment import dsa
 from jaxdd.base import Variables
 from jaxdd.records import (
     ConvNet,
-    OptimiserSpec,
+    Sgd,
+    Steps,
 )
 from jaxdd.training import fit_step, optimisers, supervised
 from jaxdd.training.batches import Weighted
 
 CASES = ("whole", "colour", "batches")
-SPEC = OptimiserSpec("sgd", 0.01, 0.9, 5e-4, schedule="step", restart=True)
+SPEC = Sgd(0.01, 0.9, 5e-4, schedule=Steps(restart=True))
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +77,7 @@ def spec_of(golden, case):
     first, second = golden[f"{case}/restarts"]
     assert first == 0
     boundary = second / len(golden[f"{case}/loss"])
-    return dataclasses.replace(SPEC, boundaries=(float(boundary),))
+    return dataclasses.replace(SPEC, schedule=Steps((float(boundary),), restart=True))
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -91,7 +92,9 @@ def test_student_steps_equal_the_program(x64, golden, case):
 
 
 def test_new_optimiser_forgets_momentum(x64, golden):
-    spec = dataclasses.replace(spec_of(golden, "whole"), restart=False)
+    spec = spec_of(golden, "whole")
+    going_on = dataclasses.replace(spec.schedule, restart=False)
+    spec = dataclasses.replace(spec, schedule=going_on)
     losses, params = trained(golden, "whole", spec)
     off = np.abs(params["head"]["kernel"] - golden["whole/params/head/kernel"][1:])
     _, second = golden["whole/restarts"]

@@ -9,10 +9,15 @@ import pytest
 from jaxdd import training
 from jaxdd.base import Network, Output, Variables
 from jaxdd.errors import InputError
-from jaxdd.records import AugmentSpec, OptimiserSpec, Recipe
+from jaxdd.records import (
+    AugmentSpec,
+    Decay,
+    Recipe,
+    Sgd,
+)
 from jaxdd.training import batches
 
-MOMENTUM = OptimiserSpec("sgd", 0.05, 0.9, 1e-2, schedule="cosine")
+MOMENTUM = Sgd(0.05, 0.9, 1e-2, schedule=Decay("cosine"))
 
 
 def _standardising_network(outputs: int = 3) -> Network:
@@ -242,7 +247,7 @@ def test_equal_recipes_compile_once(key, data):
 
 
 def test_regression_learns_float_targets(key, data):
-    recipe = Recipe(steps=60, optimiser=OptimiserSpec("sgd", 0.3), loss="mse")
+    recipe = Recipe(steps=60, optimiser=Sgd(0.3), loss="mse")
     target = data[0].reshape(20, -1)[:, :3]
     _, metrics = _run(key, recipe, (data[0], target))
     assert metrics["loss"][-1] < 0.1 * metrics["loss"][0]

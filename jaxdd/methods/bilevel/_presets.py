@@ -5,8 +5,8 @@ from typing import Any
 from jaxdd.presets.fitting import filled
 from jaxdd.presets.fitting import plain as presets
 from jaxdd.records import (
+    Adam,
     Mlp,
-    OptimiserSpec,
 )
 
 __all__ = ["presets", "smoke"]
@@ -18,6 +18,6 @@ def smoke(config: type, **changes: Any) -> Any:
         "network": Mlp(width=(8,)),
         "inner_steps": 3,
         "batch": 24,
-        "optimiser": OptimiserSpec("adam", 0.03),
+        "optimiser": Adam(0.03),
     }
     return filled(config, common, changes)

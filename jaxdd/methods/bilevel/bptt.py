@@ -50,6 +50,7 @@ from jaxdd.records import (
     ConvNet,
     NetworkSpec,
     OptimiserSpec,
+    Sgd,
 )
 from jaxdd.training import optimisers
 
@@ -79,7 +80,7 @@ class BpttConfig:
     augment: AugmentSpec = AugmentSpec()
     """One draw for all inner steps of an outer step and its real batch. The paper's is
     policy="dsa", strategy="flip_rotate"."""
-    optimiser: OptimiserSpec = OptimiserSpec("sgd", 0.1, 0.5)
+    optimiser: OptimiserSpec = Sgd(0.1, 0.5)
     """Of the images."""
     clip: float = 2.0
     """Most that the gradient's norm may be; 0 = no limit."""

@@ -17,14 +17,15 @@ from jaxdd.methods.bilevel.bptt import BpttConfig
 from jaxdd.presets.digits import DIGITS, DIGITS_MLP, DIGITS_STUDENT
 from jaxdd.presets.mnist import MNIST, MNIST_NET, MNIST_STUDENT
 from jaxdd.records import (
+    Adam,
     AugmentSpec,
     ConvNet,
     DataSpec,
     Expected,
-    OptimiserSpec,
     Preset,
     Protocol,
     Recipe,
+    Sgd,
 )
 
 __all__ = ["PRESETS", "SMOKE"]
@@ -36,7 +37,7 @@ _STUDENT = Protocol(
     train=Recipe(
         epochs=300,
         batch=640,
-        optimiser=OptimiserSpec("sgd", 0.01, 0.9),
+        optimiser=Sgd(0.01, 0.9),
         augment=AugmentSpec(policy="dsa", strategy="flip_rotate"),
     ),
 )
@@ -49,7 +50,7 @@ def _digits(steps: int) -> Preset:
             network=DIGITS_MLP,
             inner_steps=steps,
             rate=0.05,
-            optimiser=OptimiserSpec("adam", 0.01),
+            optimiser=Adam(0.01),
             init="noise",
         ),
         data=DIGITS,
@@ -88,7 +89,7 @@ PRESETS: dict[str, Preset] = {
             network=MNIST_NET,
             inner_steps=60,
             batch=32,
-            optimiser=OptimiserSpec("adam", 0.01),
+            optimiser=Adam(0.01),
             init="class_mean",
         ),
         data=MNIST,

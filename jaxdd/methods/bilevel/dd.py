@@ -56,12 +56,14 @@ from jaxdd.objectives.outer import Inner, trained_loss
 from jaxdd.objectives.rows import ordered_rows
 from jaxdd.pools import fresh, one_start, trained
 from jaxdd.records import (
+    Adam,
     AdjointSpec,
     Experts,
     ExpertsNeed,
     LeNet,
     NetworkSpec,
     OptimiserSpec,
+    Steps,
 )
 from jaxdd.training import optimisers
 
@@ -91,13 +93,8 @@ class DdConfig:
     """Real images an outer step."""
     attack: tuple[int, ...] = ()
     """(a, b): real images of class a count as class b, to teach the mistake."""
-    optimiser: OptimiserSpec = OptimiserSpec(
-        "adam",
-        0.01,
-        schedule="step",
-        boundaries=tuple(i / 10 for i in range(1, 10)),
-        factor=0.5,
-        b1=0.5,
+    optimiser: OptimiserSpec = Adam(
+        0.01, b1=0.5, schedule=Steps(tuple(i / 10 for i in range(1, 10)), 0.5)
     )
     """Of the images and the rates, before their softplus. The default halves the
     learning rate every 40 of 400 epochs."""

@@ -20,15 +20,17 @@ from jaxdd.methods.bilevel.dd import DdConfig
 from jaxdd.presets.digits import DIGITS, DIGITS_MLP
 from jaxdd.presets.mnist import MNIST, MNIST_NET
 from jaxdd.records import (
+    Adam,
     AlexNet,
     DataSpec,
+    Decay,
     Expected,
     LeNet,
     NetworkSpec,
-    OptimiserSpec,
     Preset,
     Protocol,
     Recipe,
+    Sgd,
 )
 
 __all__ = ["PRESETS", "SMOKE"]
@@ -40,7 +42,7 @@ def _replayed(name: str, network: NetworkSpec) -> Protocol:
     return Protocol(
         name=name,
         network=network,
-        train=Recipe(steps=30, optimiser=OptimiserSpec("sgd", 0.02, 0.0)),
+        train=Recipe(steps=30, optimiser=Sgd(0.02, 0.0)),
         learning_rates=_RATES,
         replay=True,
     )
@@ -73,7 +75,7 @@ PRESETS: dict[str, Preset] = {
             epochs=2,
             rate=0.1,
             batch=512,
-            optimiser=OptimiserSpec("adam", 0.01, b1=0.5),
+            optimiser=Adam(0.01, b1=0.5),
         ),
         data=DIGITS,
         ipc=5,
@@ -91,7 +93,7 @@ PRESETS: dict[str, Preset] = {
             rate=0.05,
             batch=256,
             # Four times more, or without an end to it, and the loss jumps back up.
-            optimiser=OptimiserSpec("adam", 0.005, schedule="cosine", b1=0.5),
+            optimiser=Adam(0.005, b1=0.5, schedule=Decay("cosine")),
         ),
         data=MNIST,
         ipc=1,
@@ -114,5 +116,5 @@ SMOKE = smoke(
     batches=1,
     epochs=3,
     rate=0.3,
-    optimiser=OptimiserSpec("adam", 0.03, b1=0.5),
+    optimiser=Adam(0.03, b1=0.5),
 )

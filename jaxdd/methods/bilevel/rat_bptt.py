@@ -47,6 +47,7 @@ from jaxdd.objectives.outer import Inner, Window, trained_loss
 from jaxdd.objectives.rows import drawn_rows
 from jaxdd.pools import fresh
 from jaxdd.records import (
+    Adam,
     AdjointSpec,
     AugmentSpec,
     ConvNet,
@@ -93,7 +94,7 @@ class RatBpttConfig:
     parameters of every image's own."""
     labels: Literal["hard", "learned"] = "hard"
     """learned: weights of the classes, from one-hot on, kept at or above 0."""
-    optimiser: OptimiserSpec = OptimiserSpec("adam", 1e-3)
+    optimiser: OptimiserSpec = Adam(1e-3)
     """Of the images, and of learned labels."""
     label_scale: float = 1.0
     """The labels' learning rate is the images' divided by this."""

@@ -23,11 +23,11 @@ from jaxdd.methods.bilevel.rat_bptt import RatBpttConfig
 from jaxdd.presets.digits import DIGITS, DIGITS_MLP, DIGITS_STUDENT
 from jaxdd.presets.mnist import MNIST, MNIST_NET, MNIST_STUDENT
 from jaxdd.records import (
+    Adam,
     AugmentSpec,
     ConvNet,
     DataSpec,
     Expected,
-    OptimiserSpec,
     Preset,
     Protocol,
     Recipe,
@@ -66,7 +66,7 @@ def _paper(
             train=Recipe(
                 steps=1000,
                 batch=students,
-                optimiser=OptimiserSpec("adam", 1e-3),
+                optimiser=Adam(1e-3),
                 augment=_FLIP_ROTATE,
             ),
         ),
@@ -80,7 +80,7 @@ def _paper(
 _CIFAR10 = DataSpec("cifar10", whitening="zca_kip")
 _CIFAR100 = DataSpec("cifar100", whitening="zca_kip")
 _TINY = DataSpec("tinyimagenet", whitening="zca_kip")
-_SLOW = OptimiserSpec("adam", 3e-4)
+_SLOW = Adam(3e-4)
 _FEW = {"inner_per_class": 1, "labels": "learned"}
 
 PRESETS: dict[str, Preset] = {
@@ -97,7 +97,7 @@ PRESETS: dict[str, Preset] = {
             inner_per_class=0,
             batch=640,
             augment=_PLAIN,
-            optimiser=OptimiserSpec("adam", 3e-3),
+            optimiser=Adam(3e-3),
             init="noise",
         ),
         data=DIGITS,
@@ -118,7 +118,7 @@ PRESETS: dict[str, Preset] = {
             inner_per_class=0,
             batch=256,
             augment=_PLAIN,
-            optimiser=OptimiserSpec("adam", 0.01),
+            optimiser=Adam(0.01),
             init="class_mean",
         ),
         data=MNIST,

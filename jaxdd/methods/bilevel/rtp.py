@@ -49,6 +49,7 @@ from jaxdd.records import (
     ConvNet,
     NetworkSpec,
     OptimiserSpec,
+    Sgd,
 )
 from jaxdd.training import optimisers
 
@@ -85,7 +86,7 @@ class RtpConfig:
     augment: AugmentSpec = AugmentSpec()
     """One draw for all inner steps of an outer step and its real batch. The paper's is
     policy="dsa", strategy="flip_rotate"."""
-    optimiser: OptimiserSpec = OptimiserSpec("sgd", 0.1, 0.5)
+    optimiser: OptimiserSpec = Sgd(0.1, 0.5)
     """Of bases and coefficients."""
     clip: float = 2.0
     """Most that the norm of their gradient may be; 0 = no limit."""

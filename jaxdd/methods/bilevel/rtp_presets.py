@@ -17,14 +17,15 @@ from jaxdd.methods.bilevel.rtp import RtpConfig
 from jaxdd.presets.digits import DIGITS, DIGITS_MLP, DIGITS_STUDENT
 from jaxdd.presets.mnist import MNIST, MNIST_NET, MNIST_STUDENT
 from jaxdd.records import (
+    Adam,
     AugmentSpec,
     ConvNet,
     DataSpec,
     Expected,
-    OptimiserSpec,
     Preset,
     Protocol,
     Recipe,
+    Sgd,
 )
 
 __all__ = ["PRESETS", "SMOKE"]
@@ -49,7 +50,7 @@ def _paper(data: str, classes: int, expected: float) -> Preset:
             train=Recipe(
                 epochs=300,
                 batch=640,
-                optimiser=OptimiserSpec("sgd", 0.01, 0.9),
+                optimiser=Sgd(0.01, 0.9),
                 augment=_FLIP_ROTATE,
             ),
         ),
@@ -67,7 +68,7 @@ PRESETS: dict[str, Preset] = {
             bases=10,
             inner_steps=100,
             rate=0.05,
-            optimiser=OptimiserSpec("adam", 0.02),
+            optimiser=Adam(0.02),
         ),
         data=DIGITS,
         ipc=1,
@@ -83,7 +84,7 @@ PRESETS: dict[str, Preset] = {
             inner_steps=30,
             inner_per_class=8,
             batch=32,
-            optimiser=OptimiserSpec("adam", 0.01),
+            optimiser=Adam(0.01),
         ),
         data=MNIST,
         ipc=1,

@@ -5,11 +5,11 @@ from typing import Any
 from jaxdd.presets.fitting import filled
 from jaxdd.presets.fitting import plain as presets
 from jaxdd.records import (
+    Adam,
     ConvNet,
     DataSpec,
     KernelSpec,
     Mlp,
-    OptimiserSpec,
     Preset,
     Protocol,
     Recipe,
@@ -54,7 +54,7 @@ def by_kernel(name: str, *kernels: KernelSpec) -> Protocol:
     """Kernel regression only: no network is trained."""
     return Protocol(
         name=name,
-        train=Recipe(steps=0, optimiser=OptimiserSpec("adam", 1e-3), loss="mse"),
+        train=Recipe(steps=0, optimiser=Adam(1e-3), loss="mse"),
         probe=Recipe(steps=0),
         fine_tune=Recipe(steps=0),
         kernels=kernels,
@@ -71,7 +71,7 @@ def small(config: Any) -> Preset:
         evaluate=Protocol(
             name="krr_small",
             network=SMALL_NET,
-            train=Recipe(steps=300, optimiser=OptimiserSpec("adam", 3e-3), loss="mse"),
+            train=Recipe(steps=300, optimiser=Adam(3e-3), loss="mse"),
         ),
         source="a small version of the paper's recipe, for two CPU cores",
         hours="under a minute",

@@ -49,8 +49,11 @@ from jaxdd.kernels import Ridge
 from jaxdd.objectives.labelled import krr_labels
 from jaxdd.pools import Life, fresh, online
 from jaxdd.records import (
+    Adam,
     BatchNorm,
     ConvNet,
+    Decay,
+    Lamb,
     NetworkSpec,
     OptimiserSpec,
 )
@@ -76,11 +79,11 @@ class FrepoConfig:
     are untrained."""
     max_age: int = 100
     """A network whose age exceeds this is replaced; 0 = a fresh one at each step."""
-    network_optimiser: OptimiserSpec = OptimiserSpec("adam", 3e-4)
+    network_optimiser: OptimiserSpec = Adam(3e-4)
     """Optimiser of the pool's networks."""
     network_batch: int = 1000
     """Rows of the set in one of their steps, all where there are fewer."""
-    optimiser: OptimiserSpec = OptimiserSpec("lamb", 3e-4, schedule="cosine", final=0.1)
+    optimiser: OptimiserSpec = Lamb(3e-4, schedule=Decay("cosine", 0.1))
     """Optimiser of images and labels."""
     ridge: float = 1e-6
     """Times the mean eigenvalue of the synthetic kernel, differentiated."""

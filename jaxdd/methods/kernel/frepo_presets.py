@@ -28,11 +28,13 @@ from jaxdd.methods.kernel._presets import MNIST_16, SMALL_NET, small, smoke
 from jaxdd.methods.kernel.frepo import FrepoConfig
 from jaxdd.presets import protocols
 from jaxdd.records import (
+    Adam,
     BatchNorm,
     ConvNet,
     DataSpec,
+    Decay,
     Expected,
-    OptimiserSpec,
+    Lamb,
     Preset,
 )
 
@@ -42,8 +44,8 @@ _SMALL = small(
     FrepoConfig(
         network=SMALL_NET,
         pool=4,
-        network_optimiser=OptimiserSpec("adam", 9e-4),
-        optimiser=OptimiserSpec("lamb", 3e-3, schedule="cosine", final=0.1),
+        network_optimiser=Adam(9e-4),
+        optimiser=Lamb(3e-3, schedule=Decay("cosine", 0.1)),
         batch=256,
         mirror=False,
     )
@@ -57,7 +59,7 @@ _MNIST28 = dataclasses.replace(
     _SMALL,
     distill=FrepoConfig(
         network=dataclasses.replace(FrepoConfig().network, width=(32, 64, 128)),
-        optimiser=OptimiserSpec("lamb", 3e-3, schedule="cosine", final=0.1),
+        optimiser=Lamb(3e-3, schedule=Decay("cosine", 0.1)),
         batch=256,
         mirror=False,
     ),
@@ -143,7 +145,7 @@ SMOKE = smoke(
         norm_place="before",
         batch_norm=BatchNorm(0.1, "biased"),
     ),
-    network_optimiser=OptimiserSpec("adam", 1e-3),
-    optimiser=OptimiserSpec("lamb", 1e-2, schedule="cosine", final=0.1),
+    network_optimiser=Adam(1e-3),
+    optimiser=Lamb(1e-2, schedule=Decay("cosine", 0.1)),
     ridge=1e-3,
 )

@@ -47,7 +47,12 @@ from jaxdd.kernels.finite import FINITE, finite_variables
 from jaxdd.kernels.ridge import Ridge
 from jaxdd.objectives.kernel_regression import kernel_blocks, kernel_regression
 from jaxdd.pools import drawn, none
-from jaxdd.records import AugmentSpec, KernelSpec, OptimiserSpec
+from jaxdd.records import (
+    Adam,
+    AugmentSpec,
+    KernelSpec,
+    OptimiserSpec,
+)
 from jaxdd.training import optimisers
 
 __all__ = ["METHOD", "KipConfig", "kip"]
@@ -65,7 +70,7 @@ class KipConfig:
     """Times the mean eigenvalue of the synthetic kernel, and differentiated."""
     refine: int = 1
     """Refinement steps of the solve."""
-    optimiser: OptimiserSpec = OptimiserSpec("adam", 4e-2)
+    optimiser: OptimiserSpec = Adam(4e-2)
     """Optimiser of images and labels."""
     batch: int = 5000
     """Real images a step, as many of each class."""

@@ -35,14 +35,16 @@ from jaxdd.methods.kernel._presets import (
 )
 from jaxdd.methods.kernel.kip import KipConfig
 from jaxdd.records import (
+    Adam,
     ConvNet,
     DataSpec,
+    Decay,
     Expected,
     KernelSpec,
-    OptimiserSpec,
     Preset,
     Protocol,
     Recipe,
+    Sgd,
 )
 
 __all__ = ["PRESETS", "SMOKE"]
@@ -86,7 +88,7 @@ def _student(name: str, kernel: KernelSpec) -> Protocol:
         train=Recipe(
             steps=5000,
             batch=100,
-            optimiser=OptimiserSpec("sgd", 0.01, 0.9, 2e-3, schedule="cosine"),
+            optimiser=Sgd(0.01, 0.9, 2e-3, schedule=Decay("cosine")),
             loss="mse",
         ),
         probe=Recipe(steps=0),
@@ -165,5 +167,5 @@ SMOKE = smoke(
     kernel=KernelSpec("ntk", "fc", depth=1, activation="erf"),
     learn_labels=True,
     batch=40,
-    optimiser=OptimiserSpec("adam", 1e-2),
+    optimiser=Adam(1e-2),
 )

@@ -49,9 +49,12 @@ from jaxdd.networks.teacher import represent
 from jaxdd.objectives.regression import krr_mse
 from jaxdd.pools import Life, online
 from jaxdd.records import (
+    AdamW,
     ConvNet,
+    Decay,
     NetworkSpec,
     OptimiserSpec,
+    Sgd,
     Teacher,
     TeacherNeed,
     Views,
@@ -72,11 +75,9 @@ class KrrSslConfig:
     max_age: int = 1000
     """Inner steps after which a network is replaced."""
     pool_reset: Literal["paper", "as_released"] = "paper"
-    network_optimiser: OptimiserSpec = OptimiserSpec("sgd", 0.1, 0.9, 1e-3)
+    network_optimiser: OptimiserSpec = Sgd(0.1, 0.9, 1e-3)
     """Optimiser of the pool's networks, full batch."""
-    optimiser: OptimiserSpec = OptimiserSpec(
-        "adamw", 1e-4, schedule="linear", final=1e-3
-    )
+    optimiser: OptimiserSpec = AdamW(1e-4, schedule=Decay("linear", 1e-3))
     """Optimiser of images and targets."""
     ridge: float = 1e-6
     """Times the trace of the synthetic kernel, not divided by m, not differentiated."""

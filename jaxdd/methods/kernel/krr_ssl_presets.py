@@ -23,14 +23,17 @@ from jaxdd.methods.kernel.krr_ssl import KrrSslConfig
 from jaxdd.presets import protocols
 from jaxdd.presets import teachers as _teachers
 from jaxdd.records import (
+    Adam,
+    AdamW,
     AugmentSpec,
     ConvNet,
     DataSpec,
+    Decay,
     Expected,
-    OptimiserSpec,
     Preset,
     Protocol,
     Recipe,
+    Sgd,
     Teacher,
     Views,
 )
@@ -38,13 +41,13 @@ from jaxdd.records import (
 __all__ = ["PRESETS", "SMOKE"]
 
 _SMALL = ConvNet(width=(16, 32), norm="batch")
-_SMALL_POOL = OptimiserSpec("sgd", 0.05, 0.9, 1e-3)
+_SMALL_POOL = Sgd(0.05, 0.9, 1e-3)
 _SMALL_CONFIG = KrrSslConfig(
     network=_SMALL,
     pool=4,
     max_age=40,
     network_optimiser=_SMALL_POOL,
-    optimiser=OptimiserSpec("adamw", 1e-2, schedule="linear", final=1e-3),
+    optimiser=AdamW(1e-2, schedule=Decay("linear", 1e-3)),
     batch=256,
     views=Views(),
     teacher=_teachers.DIGITS,
@@ -59,12 +62,12 @@ def _small_protocol(name: str) -> Protocol:
         probe=Recipe(
             steps=300,
             batch=256,
-            optimiser=OptimiserSpec("sgd", 0.2, 0.9, schedule="cosine"),
+            optimiser=Sgd(0.2, 0.9, schedule=Decay("cosine")),
         ),
         fine_tune=Recipe(
             steps=300,
             batch=128,
-            optimiser=OptimiserSpec("sgd", 0.01, 0.9, 5e-4, schedule="cosine"),
+            optimiser=Sgd(0.01, 0.9, 5e-4, schedule=Decay("cosine")),
         ),
     )
 
@@ -72,7 +75,7 @@ def _small_protocol(name: str) -> Protocol:
 _DIGITS = Preset(
     distill=dataclasses.replace(
         _SMALL_CONFIG,
-        optimiser=OptimiserSpec("adamw", 3e-2, schedule="linear", final=1e-3),
+        optimiser=AdamW(3e-2, schedule=Decay("linear", 1e-3)),
     ),
     data=DataSpec("digits"),
     size=50,
@@ -115,7 +118,7 @@ _CIFAR10_CPU = Preset(
     distill=dataclasses.replace(
         _SMALL_CONFIG,
         network=_CPU_NET,
-        optimiser=OptimiserSpec("adamw", 3e-2, schedule="linear", final=1e-3),
+        optimiser=AdamW(3e-2, schedule=Decay("linear", 1e-3)),
         max_age=100,
         views=Views(flip=True),
         teacher=_teachers.CIFAR_CPU,
@@ -130,7 +133,7 @@ _CIFAR10_CPU = Preset(
         probe=Recipe(
             steps=300,
             batch=256,
-            optimiser=OptimiserSpec("sgd", 0.2, 0.9, schedule="cosine"),
+            optimiser=Sgd(0.2, 0.9, schedule=Decay("cosine")),
         ),
         fine_tune=Recipe(steps=0),
         full=False,
@@ -154,7 +157,7 @@ _TRANSFER = dataclasses.replace(
     fine_tune=Recipe(
         steps=500,
         batch=128,
-        optimiser=OptimiserSpec("sgd", 0.01, 0.9, 5e-4, schedule="cosine"),
+        optimiser=Sgd(0.01, 0.9, 5e-4, schedule=Decay("cosine")),
         augment=AugmentSpec(crop=4, flip=True),
     ),
 )
@@ -272,7 +275,7 @@ PRESETS: dict[str, Preset] = {
         _CIFAR100,
         distill=KrrSslConfig(
             network=_TINY_NET,
-            optimiser=OptimiserSpec("adamw", 1e-5, schedule="linear", final=1e-3),
+            optimiser=AdamW(1e-5, schedule=Decay("linear", 1e-3)),
             chunk_synthetic=250,
             chunk_real=256,
             teacher=_teachers.CIFAR,
@@ -292,8 +295,8 @@ _TINY = ConvNet(width=(4, 8), norm="batch")
 SMOKE = smoke(
     KrrSslConfig,
     network=_TINY,
-    network_optimiser=OptimiserSpec("sgd", 0.05, 0.9, 1e-3),
-    optimiser=OptimiserSpec("adamw", 1e-2, schedule="linear", final=1e-3),
+    network_optimiser=Sgd(0.05, 0.9, 1e-3),
+    optimiser=AdamW(1e-2, schedule=Decay("linear", 1e-3)),
     views=Views(crop=0, flip=True),
     teacher=Teacher(
         network=_TINY,
@@ -305,7 +308,7 @@ SMOKE = smoke(
         recipe=Recipe(
             steps=8,
             batch=16,
-            optimiser=OptimiserSpec("adam", 1e-3),
+            optimiser=Adam(1e-3),
             augment=AugmentSpec(shift=1.0, scale=0.1, noise=0.05),
         ),
     ),

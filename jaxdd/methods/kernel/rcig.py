@@ -69,6 +69,8 @@ from jaxdd.objectives.labelled import with_mirrors
 from jaxdd.objectives.linearised import Solver
 from jaxdd.pools import Life, online
 from jaxdd.records import (
+    AdaBelief,
+    Adam,
     ConvNet,
     NetworkSpec,
     OptimiserSpec,
@@ -94,9 +96,9 @@ class RcigConfig:
     """A network that has trained for so many steps is replaced."""
     visit: tuple[int, int] = (1, 15)
     """Least and most steps by which a drawn network trains, after the outer step."""
-    network_optimiser: OptimiserSpec = OptimiserSpec("adam", 5e-5)
+    network_optimiser: OptimiserSpec = Adam(5e-5)
     """Optimiser of the pool's networks, full batch."""
-    optimiser: OptimiserSpec = OptimiserSpec("adabelief", 3e-3)
+    optimiser: OptimiserSpec = AdaBelief(3e-3)
     """Optimiser of images and labels."""
     temperature_rate: float = 0.03
     """Rate of AdaBelief for the logarithm of the predictions' scale."""
@@ -149,7 +151,7 @@ def rcig(task: Task, config: RcigConfig = RcigConfig()) -> Distiller:
         chunk_synthetic=config.chunk_synthetic or None,
         chunk_real=config.chunk_real or None,
     )
-    temperature = OptimiserSpec("adabelief", config.temperature_rate)
+    temperature = AdaBelief(config.temperature_rate)
     steps = task.num_steps
     distiller = compose(
         decoder=with_hyper(

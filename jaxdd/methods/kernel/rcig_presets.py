@@ -28,9 +28,9 @@ from jaxdd.methods.kernel._presets import smoke
 from jaxdd.methods.kernel.rcig import RcigConfig
 from jaxdd.records import (
     Activation,
+    Adam,
     AugmentSpec,
     ConvNet,
-    OptimiserSpec,
     Preset,
     Protocol,
     Softplus,
@@ -45,7 +45,7 @@ _SMALL = dataclasses.replace(
             width=(16, 32), norm="none", initialiser="flax", activation=Softplus()
         ),
         pool=10,
-        network_optimiser=OptimiserSpec("adam", 9e-4),
+        network_optimiser=Adam(9e-4),
         batch=256,
         mirror=False,
         ema=0.9,
@@ -128,7 +128,7 @@ PRESETS: dict[str, Preset] = {
 SMOKE = smoke(
     RcigConfig,
     visit=(1, 2),
-    network_optimiser=OptimiserSpec("adam", 1e-3),
+    network_optimiser=Adam(1e-3),
     solver="cg",
     linear_steps=40,
     system_steps=40,

@@ -62,6 +62,7 @@ from jaxdd.kernels.ridge import Ridge
 from jaxdd.objectives.kernel_regression import kernel_regression, random_feature_blocks
 from jaxdd.pools import drawn
 from jaxdd.records import (
+    AdaBelief,
     ConvNet,
     NetworkSpec,
     OptimiserSpec,
@@ -90,7 +91,7 @@ class RfadConfig:
     """Added to every entry of the kernel: the bias variance of a last layer."""
     refine: int = 1
     """Refinement steps of the solve."""
-    optimiser: OptimiserSpec = OptimiserSpec("adabelief", 1e-3)
+    optimiser: OptimiserSpec = AdaBelief(1e-3)
     """Optimiser of images, labels, matrix and scale."""
     matrix_rate: float = 5e-5
     """Learning rate of the matrix; 0 = none."""

@@ -23,13 +23,15 @@ import dataclasses
 from jaxdd.methods.kernel._presets import DATA, MNIST_16, SMALL_NET, small, smoke
 from jaxdd.methods.kernel.rfad import RfadConfig
 from jaxdd.records import (
+    AdaBelief,
+    Adam,
     ConvNet,
     Expected,
     KernelSpec,
-    OptimiserSpec,
     Preset,
     Protocol,
     Recipe,
+    Sgd,
 )
 
 __all__ = ["PRESETS", "SMOKE"]
@@ -39,7 +41,7 @@ _SMALL = small(
         network=dataclasses.replace(SMALL_NET, initialiser="he"),
         members=1,
         loss="mse",
-        optimiser=OptimiserSpec("adam", 1e-2),
+        optimiser=Adam(1e-2),
         matrix_rate=0.0,
         batch=256,
         held_out=0,
@@ -83,7 +85,7 @@ def _student(data: str, ipc: int) -> Protocol:
         train=Recipe(
             steps=5000,
             # Its gradient is 2 decay (w - w_0).
-            optimiser=OptimiserSpec("sgd", rate, 0.9, 2 * decay),
+            optimiser=Sgd(rate, 0.9, 2 * decay),
             loss="mse",
         ),
         probe=Recipe(steps=0),
@@ -151,7 +153,7 @@ SMOKE = smoke(
     RfadConfig,
     network=ConvNet(width=(4,), norm="none", initialiser="he"),
     members=2,
-    optimiser=OptimiserSpec("adabelief", 1e-2),
+    optimiser=AdaBelief(1e-2),
     held_out=4,
     held_members=2,
     check_every=5,

@@ -55,7 +55,11 @@ from jaxdd.decoders.initial import Start
 from jaxdd.errors import InputError, check_numbers
 from jaxdd.kernels.finite import FINITE
 from jaxdd.objectives.inducing import collapsed_bound
-from jaxdd.records import KernelSpec, OptimiserSpec
+from jaxdd.records import (
+    Adam,
+    KernelSpec,
+    OptimiserSpec,
+)
 from jaxdd.training import optimisers
 
 __all__ = ["METHOD", "SgprConfig", "sgpr"]
@@ -71,7 +75,7 @@ class SgprConfig:
     """Variance s^2 of the labels at the start; learned."""
     jitter: float = 1e-4
     """Added to the set's kernel, in units of its mean eigenvalue."""
-    optimiser: OptimiserSpec = OptimiserSpec("adam", 4e-2)
+    optimiser: OptimiserSpec = Adam(4e-2)
     """Optimiser of images and log s^2."""
     batch: int = 500
     """Real images a step."""

@@ -11,7 +11,13 @@ from jaxdd.decoders.initial import Start
 from jaxdd.errors import check_numbers
 from jaxdd.objectives.gradient import Distance, class_gradients
 from jaxdd.pools.matched import loops, matched
-from jaxdd.records import AugmentSpec, ConvNet, NetworkSpec, OptimiserSpec
+from jaxdd.records import (
+    AugmentSpec,
+    ConvNet,
+    NetworkSpec,
+    OptimiserSpec,
+    Sgd,
+)
 from jaxdd.training import optimisers
 
 __all__ = ["MatchingConfig", "matching"]
@@ -22,7 +28,7 @@ class MatchingConfig:
     """Settings of gradient matching; the defaults are the authors' for a ConvNet."""
 
     network: NetworkSpec = ConvNet(width=(128, 128, 128))
-    optimiser: OptimiserSpec = OptimiserSpec("sgd", 0.1, 0.5)
+    optimiser: OptimiserSpec = Sgd(0.1, 0.5)
     """Optimiser of the images; the authors take a rate of 0.01 for an MLP. The loss is
     a sum over classes and channels: with other widths or other numbers of classes the
     best rate moves."""

@@ -10,9 +10,9 @@ from jaxdd.records import (
     DataSpec,
     Expected,
     Mlp,
-    OptimiserSpec,
     Preset,
     Protocol,
+    Sgd,
 )
 
 __all__ = ["STEPS", "Row", "presets", "smoke", "table"]
@@ -93,7 +93,7 @@ def smoke(config: type, **changes: Any) -> Any:
     """Settings that run in seconds on tiny images: a small MLP, few real images."""
     common = {
         "network": Mlp(width=(16,)),
-        "optimiser": OptimiserSpec("sgd", 0.1, 0.5),
+        "optimiser": Sgd(0.1, 0.5),
         "batch": 8,
     }
     return filled(config, common, changes)

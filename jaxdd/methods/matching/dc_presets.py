@@ -18,7 +18,10 @@ from jaxdd.methods.matching._presets import STEPS, Row, smoke, table
 from jaxdd.methods.matching.dc import DcConfig
 from jaxdd.presets.digits import DIGITS, DIGITS_MLP, DIGITS_STUDENT
 from jaxdd.presets.mnist import MNIST, MNIST_NET, MNIST_STUDENT
-from jaxdd.records import OptimiserSpec, Preset
+from jaxdd.records import (
+    Preset,
+    Sgd,
+)
 
 __all__ = ["PRESETS", "SMOKE"]
 
@@ -50,7 +53,7 @@ PRESETS: dict[str, Preset] = {
     "digits": Preset(
         distill=DcConfig(
             network=DIGITS_MLP,
-            optimiser=OptimiserSpec("sgd", 3e-3, 0.5),
+            optimiser=Sgd(3e-3, 0.5),
             batch=64,
             init="real",
         ),

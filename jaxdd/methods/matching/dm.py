@@ -49,6 +49,7 @@ from jaxdd.records import (
     ConvNet,
     NetworkSpec,
     OptimiserSpec,
+    Sgd,
 )
 from jaxdd.training import optimisers
 
@@ -61,7 +62,7 @@ class DmConfig:
 
     network: NetworkSpec = ConvNet(width=(128, 128, 128))
     """With norm="batch" all classes go through the network together."""
-    optimiser: OptimiserSpec = OptimiserSpec("sgd", 1.0, 0.5)
+    optimiser: OptimiserSpec = Sgd(1.0, 0.5)
     """Optimiser of the images. The gradient of an image falls as 1/ipc; the paper takes
     a learning rate of 10 from 100 images per class on."""
     batch: int = 256

@@ -24,16 +24,17 @@ from jaxdd.records import (
     ConvNet,
     DataSpec,
     Expected,
-    OptimiserSpec,
     Preset,
     Protocol,
     Recipe,
+    Sgd,
+    Steps,
 )
 
 __all__ = ["PRESETS", "SMOKE"]
 
 # The students of the field's labelled protocols (`dc`, `vico`), shorter.
-_STUDENT = OptimiserSpec("sgd", 0.01, 0.9, 5e-4, schedule="step")
+_STUDENT = Sgd(0.01, 0.9, 5e-4, schedule=Steps())
 _DIGITS_NET = ConvNet(width=(16, 16))
 _MNIST_NET = ConvNet(width=(32, 32, 32))
 _PAPER_NET = ConvNet(width=(128, 128, 128))
@@ -104,7 +105,7 @@ PRESETS: dict[str, Preset] = {
     "folder": Preset(
         distill=DmConfig(
             network=_MNIST_NET,
-            optimiser=OptimiserSpec("sgd", 10.0, 0.5),
+            optimiser=Sgd(10.0, 0.5),
             batch=32,
             chunk_real=32,
         ),
@@ -123,7 +124,7 @@ PRESETS: dict[str, Preset] = {
     "cifar10_cpu": Preset(
         distill=DmConfig(
             network=_MNIST_NET,
-            optimiser=OptimiserSpec("sgd", 10.0, 0.5),
+            optimiser=Sgd(10.0, 0.5),
             batch=64,
             augment=augment.named("dsa"),
             chunk_real=32,

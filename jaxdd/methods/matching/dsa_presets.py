@@ -22,7 +22,12 @@ from jaxdd.methods.matching._presets import STEPS, Row, smoke, table
 from jaxdd.methods.matching.dsa import DsaConfig
 from jaxdd.presets.digits import DIGITS, DIGITS_MLP, DIGITS_STUDENT
 from jaxdd.presets.mnist import MNIST, MNIST_NET, MNIST_STUDENT
-from jaxdd.records import AugmentSpec, Expected, OptimiserSpec, Preset
+from jaxdd.records import (
+    AugmentSpec,
+    Expected,
+    Preset,
+    Sgd,
+)
 
 __all__ = ["PRESETS", "SMOKE"]
 
@@ -77,7 +82,7 @@ PRESETS: dict[str, Preset] = {
     "digits": Preset(
         distill=DsaConfig(
             network=DIGITS_MLP,
-            optimiser=OptimiserSpec("sgd", 3e-3, 0.5),
+            optimiser=Sgd(3e-3, 0.5),
             batch=64,
             augment=_GEOMETRY,
         ),
@@ -105,7 +110,7 @@ PRESETS["cifar10_fyi_paper"] = _fyi(PRESETS["cifar10_paper"])
 
 SMOKE = smoke(
     DsaConfig,
-    optimiser=OptimiserSpec("sgd", 0.003, 0.5),
+    optimiser=Sgd(0.003, 0.5),
     augment=AugmentSpec(policy="dsa", strategy="color"),
     matchings=1,
     network_epochs=0,

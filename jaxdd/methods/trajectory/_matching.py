@@ -23,6 +23,7 @@ from jaxdd.records import (
     Experts,
     ExpertsNeed,
     OptimiserSpec,
+    Sgd,
 )
 from jaxdd.training import optimisers
 
@@ -48,12 +49,12 @@ class TrajectoryConfig:
     batch: int = 0
     """Synthetic images of each of the student's steps (b), 0 = as many as there are;
     with `flip` both an image and its mirror image count."""
-    optimiser: OptimiserSpec = OptimiserSpec("sgd", 1000.0, 0.5)
+    optimiser: OptimiserSpec = Sgd(1000.0, 0.5)
     """Of the images."""
     rate: float = 0.01
     """The student's learning rate at the first step (beta). Its logarithm is learned,
     so that it stays positive."""
-    rate_optimiser: OptimiserSpec = OptimiserSpec("sgd", 1e-5, 0.5)
+    rate_optimiser: OptimiserSpec = Sgd(1e-5, 0.5)
     """Of that rate: its own learning rate is the paper's, of beta itself, and is
     divided by beta^2 for the logarithm. 0 = the rate stays as it is."""
     augment: AugmentSpec = AugmentSpec()

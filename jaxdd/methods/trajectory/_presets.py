@@ -19,6 +19,8 @@ from jaxdd.records import (
     Preset,
     Protocol,
     Recipe,
+    Sgd,
+    Steps,
 )
 
 __all__ = [
@@ -39,19 +41,19 @@ __all__ = [
 
 DIGITS_EXPERTS = Experts(
     network=DIGITS_MLP,
-    recipe=Recipe(batch=64, optimiser=OptimiserSpec("sgd", 0.05, 0.0)),
+    recipe=Recipe(batch=64, optimiser=Sgd(0.05, 0.0)),
     epochs=20,
     count=20,
 )
 MNIST_EXPERTS = Experts(
     network=MNIST_NET,
-    recipe=Recipe(batch=64, optimiser=OptimiserSpec("sgd", 0.02, 0.0)),
+    recipe=Recipe(batch=64, optimiser=Sgd(0.02, 0.0)),
     epochs=3,
     count=12,
 )
 CIFAR_CPU_EXPERTS = Experts(
     network=ConvNet(width=(16, 16, 16)),
-    recipe=Recipe(batch=64, optimiser=OptimiserSpec("sgd", 0.02, 0.0)),
+    recipe=Recipe(batch=64, optimiser=Sgd(0.02, 0.0)),
     epochs=3,
     count=12,
 )
@@ -60,9 +62,7 @@ _DSA = augment.named("dsa")
 _CIFAR_STUDENT = Protocol(
     name="cifar10_cpu",
     network=CIFAR_CPU_EXPERTS.network,
-    train=Recipe(
-        steps=300, optimiser=OptimiserSpec("sgd", 0.01, 0.9, 5e-4, schedule="step")
-    ),
+    train=Recipe(steps=300, optimiser=Sgd(0.01, 0.9, 5e-4, schedule=Steps())),
 )
 _DATA = {
     "cifar10": (DataSpec("cifar10"), 3),
@@ -76,7 +76,7 @@ _SIDE = {3: 32, 4: 64, 5: 128}
 
 def sgd(rate: float, momentum: float = 0.5) -> OptimiserSpec:
     """SGD, as all outer optimisers of these methods are."""
-    return OptimiserSpec("sgd", rate, momentum)
+    return Sgd(rate, momentum)
 
 
 def soft(protocol: Protocol) -> Protocol:

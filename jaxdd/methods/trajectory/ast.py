@@ -36,17 +36,12 @@ from jaxdd.base import Distiller, Method, Parts, Task
 from jaxdd.errors import InputError
 from jaxdd.methods.trajectory._matching import Options, TrajectoryConfig, matching
 from jaxdd.objectives.trajectory import Aids
-from jaxdd.records import AdjointSpec, Experts, OptimiserSpec, Recipe
+from jaxdd.records import AdjointSpec, Experts, Recipe, Sgd, Steps
 
 __all__ = ["EXPERT_OPTIMISER", "METHOD", "AstConfig", "ast"]
 
-EXPERT_OPTIMISER = OptimiserSpec(
-    *("sgd", 0.003, 0.9, 1e-3),
-    schedule="step",
-    boundaries=(0.54,),  # after epoch number 26 of 50, counted from 0
-    factor=0.6,
-    restart=True,
-)
+_DROP = 0.54  # of the run: after epoch number 26 of 50, counted from 0
+EXPERT_OPTIMISER = Sgd(0.003, 0.9, 1e-3, Steps((_DROP,), 0.6, restart=True))
 
 
 @dataclass(frozen=True)

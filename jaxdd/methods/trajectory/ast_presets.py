@@ -29,9 +29,9 @@ from jaxdd.methods.trajectory._presets import (
 from jaxdd.methods.trajectory.ast import EXPERT_OPTIMISER, AstConfig
 from jaxdd.records import (
     ConvNet,
-    OptimiserSpec,
     Preset,
     Recipe,
+    Sgd,
 )
 
 __all__ = ["PRESETS", "SMOKE"]
@@ -55,7 +55,7 @@ def _row(
 
 
 _SMOOTH = {"kind": "smooth", "damped_epochs": 5}
-_RECIPE = Recipe(batch=64, optimiser=OptimiserSpec("sgd", 0.01, 0.9, 1e-3))
+_RECIPE = Recipe(batch=64, optimiser=Sgd(0.01, 0.9, 1e-3))
 
 PRESETS: dict[str, Preset] = {
     "digits": digits(
@@ -71,7 +71,7 @@ PRESETS: dict[str, Preset] = {
             MNIST_EXPERTS,
             kind="smooth",
             damped_epochs=1,
-            recipe=Recipe(batch=64, optimiser=OptimiserSpec("sgd", 0.003, 0.9, 1e-3)),
+            recipe=Recipe(batch=64, optimiser=Sgd(0.003, 0.9, 1e-3)),
         ),
         epochs=2,
         rate=0.01,
@@ -100,7 +100,7 @@ SMOKE = smoke(
     AstConfig,
     experts=smoke_experts(
         network=ConvNet(width=(4,), norm="none"),
-        recipe=Recipe(batch=8, optimiser=OptimiserSpec("sgd", 0.05, 0.9)),
+        recipe=Recipe(batch=8, optimiser=Sgd(0.05, 0.9)),
         kind="smooth",
         damped_epochs=2,
     ),

@@ -35,7 +35,11 @@ from typing import Literal
 from jaxdd.base import Distiller, Method, Parts, Task
 from jaxdd.errors import InputError
 from jaxdd.methods.trajectory._matching import Options, TrajectoryConfig, matching
-from jaxdd.records import Experts, OptimiserSpec
+from jaxdd.records import (
+    Experts,
+    OptimiserSpec,
+    Sgd,
+)
 
 __all__ = ["METHOD", "DatmConfig", "datm"]
 
@@ -48,7 +52,7 @@ class DatmConfig(TrajectoryConfig):
     """The networks whose trajectories are matched, and their training."""
     inner_steps: int = 80
     """Of the student on the set, from an expert's snapshot on (T)."""
-    optimiser: OptimiserSpec = OptimiserSpec("sgd", 100.0, 0.5)
+    optimiser: OptimiserSpec = Sgd(100.0, 0.5)
     """Of the images."""
     init: Literal[
         "real", "noise", "class_mean", "kmeans", "k_center", "representative", "correct"
@@ -57,7 +61,7 @@ class DatmConfig(TrajectoryConfig):
     labels: Literal["average", "first", "hard"] = "average"
     """Learned logits, started at the mean of the experts that classify the image
     correctly, or at the first expert's; or the classes as they are."""
-    label_optimiser: OptimiserSpec = OptimiserSpec("sgd", 2.0, 0.9)
+    label_optimiser: OptimiserSpec = Sgd(2.0, 0.9)
     """Of the logits."""
     ramp_from: int = 10
     """The epoch before which students start at first (T0)."""

@@ -15,10 +15,10 @@ from jaxdd.methods.bilevel.dd import DdConfig, dd
 from jaxdd.methods.bilevel.rat_bptt import RatBpttConfig, rat_bptt
 from jaxdd.methods.bilevel.rtp import RtpConfig, rtp
 from jaxdd.records import (
+    Adam,
     AugmentSpec,
     ConvNet,
     Mlp,
-    OptimiserSpec,
 )
 from tests.helpers import toy_corpus
 
@@ -129,9 +129,7 @@ def test_trained_starts_are_the_experts(key):
 
 
 def test_learned_labels_stay_at_or_above_zero(key):
-    config = dataclasses.replace(
-        WINDOWED, labels="learned", optimiser=OptimiserSpec("adam", 0.05)
-    )
+    config = dataclasses.replace(WINDOWED, labels="learned", optimiser=Adam(0.05))
     distiller, corpus = rat_bptt(TASK, config), toy_corpus()
     state = distiller.init(key, corpus, {})
     np.testing.assert_array_equal(

@@ -16,7 +16,7 @@ from jaxdd.methods.bilevel import bptt, dd, rtp
 from jaxdd.records import (
     AdjointSpec,
     Mlp,
-    OptimiserSpec,
+    Sgd,
 )
 from tests.helpers import toy_corpus
 
@@ -113,7 +113,7 @@ def test_bptt_follows_its_adjoint(golden, adjoint, x64, monkeypatch, key):
     prepare(golden, bptt, "bptt", monkeypatch)
     config = bptt.BpttConfig(
         **LONG,
-        optimiser=OptimiserSpec("sgd", 0.1, 0.5),
+        optimiser=Sgd(0.1, 0.5),
         clip=0.05,
         adjoint=AdjointSpec(adjoint),
     )

@@ -19,9 +19,9 @@ from jaxdd import unroll
 from jaxdd.base import Batch, Pool, Task, Variables
 from jaxdd.methods.bilevel import rat_bptt as method
 from jaxdd.records import (
+    Adam,
     AugmentSpec,
     ConvNet,
-    OptimiserSpec,
 )
 from tests.helpers import toy_corpus
 
@@ -33,7 +33,7 @@ _BASE = method.RatBpttConfig(
     policy="fixed",
     batch=10,
     augment=AugmentSpec(),
-    optimiser=OptimiserSpec("adam", 0.003),
+    optimiser=Adam(0.003),
 )
 CONFIGS = {
     "adam": dataclasses.replace(_BASE, rate=0.01, labels="learned"),

@@ -18,7 +18,8 @@ from jaxdd.pools.online import OnlinePool
 from jaxdd.records import (
     BatchNorm,
     ConvNet,
-    OptimiserSpec,
+    Decay,
+    Lamb,
 )
 from jaxdd.training import optimisers
 
@@ -32,7 +33,7 @@ CONFIG = FrepoConfig(
         batch_norm=BatchNorm(0.1, "biased"),
     ),
     pool=1,
-    optimiser=OptimiserSpec("lamb", 1e-2, schedule="cosine", final=0.1),
+    optimiser=Lamb(1e-2, schedule=Decay("cosine", 0.1)),
     batch=7,
 )
 # The learning rate falls over ten steps, of which two are made.

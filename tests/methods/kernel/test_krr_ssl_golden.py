@@ -17,8 +17,9 @@ from jaxdd.base import Batch, State, Task, Variables
 from jaxdd.methods.kernel.krr_ssl import KrrSslConfig, krr_ssl
 from jaxdd.pools.online import OnlinePool
 from jaxdd.records import (
+    AdamW,
     ConvNet,
-    OptimiserSpec,
+    Decay,
     Teacher,
     Views,
 )
@@ -37,7 +38,7 @@ def golden():
 CONFIG = KrrSslConfig(
     network=BODY,
     pool=1,
-    optimiser=OptimiserSpec("adamw", 1e-2, schedule="linear", final=1e-3),
+    optimiser=AdamW(1e-2, schedule=Decay("linear", 1e-3)),
     batch=5,
     views=Views(),
     teacher=Teacher(network=BODY, represent="output", outputs=OUTPUTS),

@@ -21,8 +21,8 @@ from jaxdd.methods.kernel import rfad as module
 from jaxdd.methods.kernel.rfad import RfadConfig
 from jaxdd.objectives.kernel_regression import kernel_regression, random_feature_blocks
 from jaxdd.records import (
+    AdaBelief,
     ConvNet,
-    OptimiserSpec,
 )
 from tests.helpers import toy_corpus
 
@@ -58,7 +58,7 @@ def run(request, golden):
         members=2,
         loss=case,
         learn_labels=case == "platt",
-        optimiser=OptimiserSpec("adabelief", 1e-2),
+        optimiser=AdaBelief(1e-2),
         batch=10,
         held_out=0,
     )

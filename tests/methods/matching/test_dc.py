@@ -17,13 +17,13 @@ from jaxdd.methods.matching.dsa import DsaConfig, dsa
 from jaxdd.records import (
     AugmentSpec,
     Mlp,
-    OptimiserSpec,
+    Sgd,
 )
 from tests.helpers import toy_corpus
 
 TINY = DcConfig(
     Mlp(width=(6,)),
-    OptimiserSpec("sgd", 0.1, 0.5),
+    Sgd(0.1, 0.5),
     batch=6,
     matchings=2,
     network_epochs=1,
@@ -90,7 +90,7 @@ def test_mirror_images_in_distribution_matching(update, key):
     """Classes do not share rows: joint and class-wise steps agree without momentum."""
     config = DmConfig(
         Mlp(width=(6,)),
-        OptimiserSpec("sgd", 0.5, 0.0),
+        Sgd(0.5, 0.0),
         batch=6,
         update=update,
         chunk_synthetic=3,

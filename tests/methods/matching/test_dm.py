@@ -39,7 +39,8 @@ from jaxdd.pools import fresh
 from jaxdd.records import (
     AugmentSpec,
     ConvNet,
-    OptimiserSpec,
+    Decay,
+    Sgd,
 )
 from tests.helpers import toy_corpus
 
@@ -262,7 +263,7 @@ def test_classwise_updates_differ_from_joint_ones_by_momentum_only(
     momentum, alike, key, batches
 ):
     """Classes do not see each other, but momentum moves all of them at each turn."""
-    config = DmConfig(TINY, OptimiserSpec("sgd", 0.5, momentum), batch=6, chunk_real=0)
+    config = DmConfig(TINY, Sgd(0.5, momentum), batch=6, chunk_real=0)
     joint = _trajectory(config, key, batches)
     by_class = _trajectory(
         dataclasses.replace(config, update="per_class"), key, batches
@@ -273,7 +274,7 @@ def test_classwise_updates_differ_from_joint_ones_by_momentum_only(
 
 def test_schedule_of_classwise_updates_lasts_the_whole_run(key, batches):
     """The optimiser steps once a class, so its schedule is that many times longer."""
-    optimiser = OptimiserSpec("sgd", 0.5, 0.0, schedule="linear")
+    optimiser = Sgd(0.5, 0.0, schedule=Decay("linear"))
     config = DmConfig(TINY, optimiser, batch=6, update="per_class")
     # Four classes in ten steps: counted in steps, the rate would be 0 after three.
     images = _trajectory(config, key, batches, 6)

@@ -10,7 +10,10 @@ from jaxdd.data.feeds import draw_segments
 from jaxdd.errors import InputError
 from jaxdd.evaluation import evaluate
 from jaxdd.methods.trajectory.datm import DatmConfig, datm
-from jaxdd.records import OptimiserSpec, Recipe
+from jaxdd.records import (
+    Recipe,
+    Sgd,
+)
 from tests.evaluation.cases import (
     SGD,
     describe,
@@ -23,7 +26,7 @@ from tests.methods.trajectory.toy_experts import SETTINGS, advanced, assets, beg
 CONFIG = DatmConfig(
     **SETTINGS,
     init="real",
-    label_optimiser=OptimiserSpec("sgd", 0.5, 0.9),
+    label_optimiser=Sgd(0.5, 0.9),
     ramp_from=2,
     ramp_steps=10,
     threshold=100.0,
@@ -65,7 +68,7 @@ def test_starts_grow_from_the_first_bound_to_the_last():
 def test_labels_are_learned_with_their_own_optimiser():
     distiller = datm(task(), CONFIG)
     state = begun(distiller)
-    frozen = dataclasses.replace(CONFIG, label_optimiser=OptimiserSpec("sgd", 0.0, 0.9))
+    frozen = dataclasses.replace(CONFIG, label_optimiser=Sgd(0.0, 0.9))
     fixed = datm(task(), frozen)
     one, _ = advanced(distiller, state)
     other, _ = advanced(fixed, state)

@@ -13,7 +13,7 @@ from jaxdd.records import (
     AdjointSpec,
     ConvNet,
     Experts,
-    OptimiserSpec,
+    Sgd,
 )
 from tests.methods.trajectory.toy_experts import (
     EXPERTS,
@@ -55,7 +55,7 @@ def test_settings_without_meaning_are_refused(changes, message):
 
 def test_the_rate_moves_as_one_that_is_learned_itself():
     config = MttConfig(**SETTINGS)
-    config = dataclasses.replace(config, rate_optimiser=OptimiserSpec("sgd", 1e-5, 0.0))
+    config = dataclasses.replace(config, rate_optimiser=Sgd(1e-5, 0.0))
     distiller = mtt(task(), config)
     state = begun(distiller)
     by_rate = gradient_of(distiller, state)["hyper"]["log_rate"] / config.rate

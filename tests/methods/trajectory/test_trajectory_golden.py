@@ -25,7 +25,7 @@ from jaxdd.objectives import trajectory
 from jaxdd.records import (
     ConvNet,
     Experts,
-    OptimiserSpec,
+    Sgd,
 )
 from tests.contract.cases import as_float64
 from tests.helpers import toy_corpus
@@ -39,13 +39,13 @@ SETTINGS = {
     "inner_steps": STEPS,
     "last": 2,
     "batch": BATCH,
-    "optimiser": OptimiserSpec("sgd", 20.0, 0.5),
+    "optimiser": Sgd(20.0, 0.5),
     "rate": RATE,
-    "rate_optimiser": OptimiserSpec("sgd", 1e-3, 0.5),
+    "rate_optimiser": Sgd(1e-3, 0.5),
 }
 DATM = DatmConfig(
     **SETTINGS,
-    label_optimiser=OptimiserSpec("sgd", 2.0, 0.9),
+    label_optimiser=Sgd(2.0, 0.9),
     ramp_from=1,
     ramp_steps=1,
     init="real",

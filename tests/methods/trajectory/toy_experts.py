@@ -14,7 +14,7 @@ from jaxdd.records import (
     Experts,
     Mlp,
     NetworkSpec,
-    OptimiserSpec,
+    Sgd,
 )
 from tests.helpers import toy_corpus
 
@@ -23,9 +23,9 @@ SETTINGS = {
     "experts": EXPERTS,
     "inner_steps": 3,
     "last": 4,
-    "optimiser": OptimiserSpec("sgd", 0.5, 0.5),
+    "optimiser": Sgd(0.5, 0.5),
     "rate": 0.1,
-    "rate_optimiser": OptimiserSpec("sgd", 1e-3, 0.5),
+    "rate_optimiser": Sgd(1e-3, 0.5),
 }
 CORPUS = toy_corpus()
 
