@@ -84,9 +84,11 @@ bench: $(STAMP)-base
 results: $(STAMP)-base
 	@$(PY) experiments/reproduce.py $(ONLY)
 	@$(PY) experiments/tables.py
+	@$(PY) experiments/figures.py
 
 docs: $(STAMP)-base
 	@$(PY) experiments/tables.py
+	@$(PY) experiments/figures.py
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -12,9 +12,10 @@ from jaxdd.records import (
     Protocol,
 )
 
-__all__ = ["filled", "fit_networks", "plain"]
+__all__ = ["SIDES", "filled", "fit_networks", "plain"]
 
-_DIGITS_SIDE = 8
+SIDES = {"digits": 8, "mnist": 28, "folder": 32}
+"""Sides of the images that small presets are tuned on, by the data's name."""
 
 
 def filled(config: type, common: dict[str, Any], changes: dict[str, Any]) -> Any:
@@ -41,7 +42,7 @@ def plain(method: Method) -> dict[str, Preset]:
         size=None if labelled else 50,
         source="the method's defaults; no preset file",
     )
-    return {"plain": fit_networks(preset, _DIGITS_SIDE)}
+    return {"plain": fit_networks(preset, SIDES[DIGITS.name])}
 
 
 def fit_networks(record: Any, side: int) -> Any:

@@ -255,12 +255,16 @@ class Protocol:
 
 @dataclass(frozen=True)
 class Expected:
-    """A figure a preset should reach."""
+    """A figure a preset should reach: what was published, or what was measured here."""
 
     metric: str
+    """Metric of the report's rows; with ", NETWORK" by that one and no student, with
+    " / random row" over that of the random row."""
     value: float
     source: str
     status: Literal["reproduced", "pending", "prototype"] = "pending"
+    result: str = ""
+    """Name of the file in experiments/results whose figure it is, if reproduced."""
     note: str = ""
 
 
@@ -278,6 +282,8 @@ class Preset:
     source: str = ""
     hours: str = ""
     hardware: str = ""
+    scale: Literal["small", "paper"] = "small"
+    """paper: reproduces what was published, in hours; it is only taken by name."""
 
 
 @dataclass(frozen=True)

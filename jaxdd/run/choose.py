@@ -6,7 +6,7 @@ import dataclasses
 import math
 
 from jaxdd import presets
-from jaxdd.presets.fitting import fit_networks
+from jaxdd.presets.fitting import SIDES, fit_networks
 from jaxdd.records import (
     ConvNet,
     DataSpec,
@@ -18,12 +18,6 @@ from jaxdd.records import (
 
 __all__ = ["adapt", "on_data", "preset", "smoke", "smoke_protocol"]
 
-_SIDES = {
-    "digits": 8,
-    "mnist": 28,
-    "folder": 32,
-}  # of the data the presets were written for
-_HOURS = ("_paper", "_code")
 _TINY = ConvNet(width=(8, 16), norm="batch")
 
 
@@ -47,7 +41,7 @@ def preset(method: str, name: str = "", data: str = "") -> tuple[str, Preset]:
     known, default = presets.get(method), presets.default(method)
     if name and name not in known:
         return name, presets.pick(method, name)
-    light = [n for n in (default, *known) if not n.endswith(_HOURS)]
+    light = [n for n in (default, *known) if known[n].scale == "small"]
     on_data = [n for n in light if data and known[n].data.name == data]
     general = ["folder"] if data and "folder" in known else []
     chosen = name or next(iter((*on_data, *general)), default)
@@ -71,16 +65,16 @@ def adapt(method: str, image_shape: tuple[int, ...]) -> tuple[str, Preset]:
     side = min(image_shape[:2])
 
     def distance(name: str) -> tuple[float, bool]:
-        usual = _SIDES.get(known[name].data.name, math.inf)
+        usual = SIDES.get(known[name].data.name, math.inf)
         return abs(math.log(usual / side)), name != default
 
-    light = [n for n in known if not n.endswith(_HOURS)] or [default]
+    light = [n for n in known if known[n].scale == "small"] or [default]
     name = min(light, key=distance)
     chosen = known[name]
     data = dataclasses.replace(
         chosen.data, train_limit=None, test_limit=None, resize=None
     )
-    if _SIDES.get(chosen.data.name) != side:
+    if SIDES.get(chosen.data.name) != side:
         data = dataclasses.replace(data, pad=0, pool=1)
     return f"{name}_fitted", dataclasses.replace(
         chosen,

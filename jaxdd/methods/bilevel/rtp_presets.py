@@ -1,20 +1,14 @@
 """Presets of addressable memories (`rtp`): `ipc` is a budget of stored numbers.
 
-| preset | command | expected | status |
-| --- | --- | --- | --- |
-| digits | `python experiments/run.py --method rtp` | above as many random real images as the set decodes to, about the class means, which take the same bytes | 86.9 %, random (four images a class) 78.0, class means 87.1, one student, no result file |
-| mnist | `... --method rtp --preset mnist --data.dir DIR` | above random real images of the same bytes | pending |
-| cifar10_paper | `... --method rtp --preset cifar10_paper --data.dir DIR`; `--ipc 10` and `--ipc 50` | 66.4 ± 0.4, 71.2 ± 0.4, 73.6 ± 0.5 % at budgets of 1, 10, 50 images per class (unverified) | pending |
-| cifar100_paper | `... --method rtp --preset cifar100_paper --data.dir DIR`; `--ipc 10` | 34.0 ± 0.4, 42.9 ± 0.7 % at 1, 10 (unverified) | pending |
-
 The set decodes to many more images than pixels would give for the same bytes, and the
 report's random row has as many real images as that: compare with methods of pixels by
 the bytes of the ledger. Settings for other budgets than ipc 1 are not published.
-"""  # noqa: E501
+"""
 
 from jaxdd.methods.bilevel._presets import smoke
 from jaxdd.methods.bilevel.rtp import RtpConfig
 from jaxdd.presets.digits import DIGITS, DIGITS_MLP, DIGITS_STUDENT
+from jaxdd.presets.figures import unrecorded, with_figures
 from jaxdd.presets.mnist import MNIST, MNIST_NET, MNIST_STUDENT
 from jaxdd.records import (
     Adam,
@@ -58,6 +52,7 @@ def _paper(data: str, classes: int, expected: float) -> Preset:
         source="Deng and Russakovsky, NeurIPS 2022; run_scripts of their repository",
         hours="about 6 (estimate)",
         hardware="one GPU",
+        scale="paper",
     )
 
 
@@ -97,5 +92,15 @@ PRESETS: dict[str, Preset] = {
     "cifar10_paper": _paper("cifar10", 10, 0.664),
     "cifar100_paper": _paper("cifar100", 100, 0.34),
 }
+
+PRESETS = with_figures(
+    PRESETS,
+    digits=(unrecorded(0.869, source="one student"),),
+    cifar10_paper=(
+        Expected("accuracy", 0.712, "unverified", note="ipc 10"),
+        Expected("accuracy", 0.736, "unverified", note="ipc 50"),
+    ),
+    cifar100_paper=(Expected("accuracy", 0.429, "unverified", note="ipc 10"),),
+)
 
 SMOKE = smoke(RtpConfig, bases=4, inner_per_class=4, rate=0.1, batch=8)

@@ -1,24 +1,19 @@
-"""Presets of distribution matching (`dm`).
+"""Presets of distribution matching (`dm`): small ones, a folder's, the paper's.
 
-| preset | command | expected | status |
-| --- | --- | --- | --- |
-| digits | `python experiments/run.py --method dm` | above the random row; a minute on 2 CPU cores | reproduced, experiments/results/dm_digits.json |
-| mnist | `... --method dm --preset mnist --data.dir DIR --ipc 1` (or `--ipc 10 --distill.optimiser.learning-rate 10`: an image's gradient falls as 1/ipc) | ipc 1: random + 10 points and above the class means; ipc 10: above random | reproduced: 85.2 ± 1.0 % and 94.5 ± 0.3 %, random 56.3 ± 6.3 and 90.2 ± 0.8, experiments/results/dm_mnist_ipc*.json |
-| folder | `... --method dm --data.dir photos/`, a folder of class folders or an archive of one; `--data.resize 64` for another size | above the random row | no figure: depends on the photos |
-| cifar10_cpu | `... --method dm --preset cifar10_cpu --data.dir DIR`; with `--seeds 3 --networks mlp lenet vgg11:1 resnet18:1 alexnet:1 vit:1` a table across architectures | above the random row under its own network | experiments/results/dm_cifar10_architectures.json |
-| cifar10_paper | `... --method dm --preset cifar10_paper --data.dir DIR`; from 100 images per class on `--distill.optimiser.learning-rate 10` | 26.0 ± 0.8, 48.9 ± 0.6, 63.0 ± 0.4 % at 1, 10, 50 images per class (Table 1 of NCFM, second hand) | pending |
-| cifar100_paper | `... --method dm --preset cifar100_paper --data.dir DIR` | 11.4 ± 0.3, 29.7 ± 0.3, 43.6 ± 0.4 % at 1, 10, 50 (the same table) | pending |
-| mnist_paper | `... --method dm --preset mnist_paper --data.dir DIR`; no mirroring | 89.7 ± 0.6, 97.5 ± 0.1, 98.6 ± 0.1 % at 1, 10, 50 (unverified) | pending |
-
-The paper's presets augment both stages: siamese with one operation a class and step, and
-the students of protocol `vico` with one operation a batch. Images of 28x28 stay as they
-are: the first convolution pads them to 32x32, as the authors' network does.
-"""  # noqa: E501
+An image's gradient falls as 1/ipc: at `--ipc 10` the small ones take
+`--distill.optimiser.learning-rate 10`, and so do the paper's from 100 images per class
+on. The paper's presets augment both stages: siamese with one operation a class and
+step, and the students of protocol `vico` with one operation a batch. Images of 28x28
+stay as they are: the first convolution pads them to 32x32, as the authors' network
+does. `cifar10_cpu` with `--seeds 3 --networks mlp lenet vgg11:1 resnet18:1 alexnet:1
+vit:1` gives a table across architectures.
+"""
 
 from jaxdd import augment
 from jaxdd.methods.matching._presets import smoke
 from jaxdd.methods.matching.dm import DmConfig
 from jaxdd.presets import protocols
+from jaxdd.presets.figures import measured, with_figures
 from jaxdd.records import (
     AugmentSpec,
     ConvNet,
@@ -60,6 +55,7 @@ def _paper(
         source="Zhao and Bilen, WACV 2023; VICO-UoE/DatasetCondensation",
         hours=hours,
         hardware="one GPU",
+        scale="paper",
     )
 
 
@@ -87,15 +83,6 @@ PRESETS: dict[str, Preset] = {
             name="mnist_plain",
             network=_MNIST_NET,
             train=Recipe(steps=300, optimiser=_STUDENT),
-        ),
-        expected=(
-            Expected(
-                "accuracy",
-                0.852,
-                "experiments/results/dm_mnist_ipc1.json",
-                "reproduced",
-                "ipc 1, five seeds; at full scale the paper's figure is about 0.897",
-            ),
         ),
         source="a small version of the paper's recipe, for two CPU cores",
         hours="a few minutes",
@@ -169,6 +156,32 @@ PRESETS: dict[str, Preset] = {
         mirrors=False,
     ),
 }
+
+PRESETS = with_figures(
+    PRESETS,
+    digits=(measured("dm_digits", 0.828),),
+    mnist=(
+        measured("dm_mnist_ipc1", 0.852),
+        measured("dm_mnist_ipc10", 0.945, note="ipc 10, rate 10"),
+    ),
+    cifar10_cpu=(
+        measured("dm_cifar10_architectures", 0.388),
+        measured("dm_cifar10_ipc1", 0.242, note="ipc 1"),
+        measured("dm_cifar10_ipc1_flip", 0.261, note="ipc 1, mirror images"),
+    ),
+    cifar10_paper=(
+        Expected("accuracy", 0.26, "NCFM, Table 1 (second hand)", note="ipc 1"),
+        Expected("accuracy", 0.63, "NCFM, Table 1 (second hand)", note="ipc 50"),
+    ),
+    cifar100_paper=(
+        Expected("accuracy", 0.114, "NCFM, Table 1 (second hand)", note="ipc 1"),
+        Expected("accuracy", 0.436, "NCFM, Table 1 (second hand)", note="ipc 50"),
+    ),
+    mnist_paper=(
+        Expected("accuracy", 0.897, "unverified", note="ipc 1"),
+        Expected("accuracy", 0.986, "unverified", note="ipc 50"),
+    ),
+)
 
 SMOKE = smoke(
     DmConfig,

@@ -221,6 +221,7 @@ def row(
         source=source,
         hours="about an hour with its experts (estimate)",
         hardware="one GPU",
+        scale="paper",
     )
 
 
