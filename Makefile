@@ -16,12 +16,13 @@ INSTALL = $(PY) -m pip install --quiet --disable-pip-version-check \
   $(if $(CONSTRAINTS),--constraint $(CONSTRAINTS))
 STAMP := $(VENV)/.installed
 
-.PHONY: help run test test-all lint types smoke notebooks bench results docs clean
+.PHONY: help run test test-all test-slow lint types smoke notebooks bench results docs clean
 
 help:
 	@echo "make run        install, then distil the embedded digits with krr_ssl"
 	@echo "make test       install, then the default test suite"
 	@echo "make test-all   the slow tests too"
+	@echo "make test-slow PART=1/8   an eighth of the slow tests (0/8 to 7/8); all without"
 	@echo "make results    re-create the figures of the README (many hours)"
 	@echo "make lint types smoke notebooks bench docs clean"
 
@@ -46,6 +47,10 @@ test: $(STAMP)-dev
 test-all: $(STAMP)-dev
 	@$(PY) -m pytest -m ""
 
+# MINUTES: no slow test is begun after so many; what is left is skipped and named.
+test-slow: $(STAMP)-dev
+	@$(PY) -m pytest -m slow $(if $(PART),--part $(PART)) $(if $(MINUTES),--minutes $(MINUTES))
+
 lint: $(STAMP)-dev
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check .
 
@@ -53,11 +58,7 @@ types: $(STAMP)-dev
 	@$(PY) -m pyright --pythonpath $(PY)
 
 smoke: $(STAMP)-base
-	@set -e; for method in $$($(PY) -c 'from jaxdd import methods; print(*methods.names())'); do \
-	  folder=$$(mktemp -d); options=; \
-	  [ $$method = class_mean ] && options="--ipc 1"; \
-	  $(PY) experiments/run.py --method $$method --smoke $$options --workdir $$folder/run; \
-	  rm -rf $$folder; done
+	@$(PY) experiments/smoke.py
 
 notebooks: $(STAMP)-dev
 	@$(PY) -m pytest -n 0 -m "" tests/test_notebooks.py

@@ -30,6 +30,27 @@ def test_permuted_is_a_bijection(key, sizes):
         np.testing.assert_array_equal(np.unique(rows[:size]), np.arange(size))
 
 
+@pytest.mark.parametrize(
+    ("seed", "size", "expected"),
+    [
+        (0, 10, [2, 0, 3, 8, 7, 4, 5, 1, 9, 6]),
+        (7, 16, [15, 11, 3, 7, 6, 4, 13, 2, 14, 8, 0, 9, 1, 12, 10, 5]),
+        (1, 60_000, [50171, 37253, 36116]),
+    ],
+)
+def test_permuted_draws_what_it_always_drew(seed, size, expected):
+    """Sets are made again from a seed, so the draws themselves must stay."""
+    rows = _rows(jax.random.key(seed), size, jnp.arange(len(expected)))
+    np.testing.assert_array_equal(rows, expected)
+
+
+def test_epochs_draw_what_they_always_drew():
+    draw = jax.jit(lambda step: rng.epoch_rows(jax.random.key(0), step, 4, 10))
+    rows = [draw(step) for step in range(4)]
+    expected = [[6, 9, 5, 3], [4, 0, 8, 2], [4, 2, 7, 8], [1, 3, 5, 6]]
+    np.testing.assert_array_equal(rows, expected)
+
+
 def test_permuted_of_a_large_range(key):
     rows = np.asarray(_rows(key, 60_000, jnp.arange(60_000)))
     np.testing.assert_array_equal(np.sort(rows), np.arange(60_000))

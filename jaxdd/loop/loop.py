@@ -30,6 +30,9 @@ from jaxdd.loop.progress import Bar, progress_bar
 
 __all__ = ["Loop", "Timing", "chunk_length"]
 
+_PROGRAMS: dict[Any, Callable] = {}  # compiled chunks of this process, oldest first
+_MOST_PROGRAMS = 32
+
 Rows = dict[str, np.ndarray]  # metrics of consecutive steps, each [steps, ...]
 
 
@@ -89,7 +92,6 @@ class Loop:
         self._log = None
         if workdir is not None and agreement.is_first():
             self._log = MetricsLog(workdir / "metrics.jsonl")
-        self._programs: dict[Any, Callable] = {}
 
     def __call__(
         self,
@@ -228,9 +230,12 @@ class Loop:
         leaves, structure = jax.tree.flatten((state, data, rows))
         shapes = ((jax.typeof(x), x.sharding) for x in leaves)
         key = (step, run.length, structure, *shapes)
-        if key not in self._programs:
-            self._programs[key] = compiled_chunk(step, run.length, state, data, rows)
-        return self._programs[key]
+        if key not in _PROGRAMS:
+            program = compiled_chunk(step, run.length, state, data, rows)
+            if len(_PROGRAMS) == _MOST_PROGRAMS:
+                del _PROGRAMS[next(iter(_PROGRAMS))]
+            _PROGRAMS[key] = program
+        return _PROGRAMS[key]
 
     def _store(self, stage: str, num_steps: int) -> Checkpoints | None:
         if self._workdir is None:

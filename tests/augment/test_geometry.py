@@ -91,6 +91,7 @@ def test_crop_boxes_have_their_area_and_lie_inside(key):
     assert 0.55 < area.mean() < 0.65
 
 
+@pytest.mark.slow
 def test_geometry_keeps_double_precision(key, x64):
     image = jax.random.uniform(key, (1, *SHAPE))
     for op in (geometry.shift_scale(1.0, 0.1), geometry.resized_crop(0.5, SHAPE)):

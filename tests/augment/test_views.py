@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from jaxdd.augment import apply_view
 from jaxdd.records import Views
@@ -10,6 +11,7 @@ from jaxdd.records import Views
 VIEWS = Views(crop=2, flip=True)
 
 
+@pytest.mark.slow
 def test_every_view_is_its_padded_crop_and_flip():
     image = np.random.default_rng(0).random((1, 4, 5, 3)).astype(np.float32)
     padded = np.pad(image[0], ((2, 2), (2, 2), (0, 0)))

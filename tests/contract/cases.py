@@ -2,10 +2,12 @@
 
 import dataclasses
 import functools
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxdd import methods, presets
 from jaxdd.base import (
@@ -19,6 +21,7 @@ from jaxdd.base import (
     Task,
 )
 from jaxdd.data.feeds import sample
+from jaxdd.loop.loop import Loop
 from jaxdd.prepare import prepare
 from jaxdd.records import NetworkSpec
 from jaxdd.training import scan_drive
@@ -27,15 +30,24 @@ from tests.helpers import toy_corpus
 NAMES = methods.names()
 ITERATIVE = [n for n in NAMES if not methods.get(n).one_shot]
 VIEW_BUDGET = 10_000_000
+STEPS = 20
 
 
-class Case(NamedTuple):
+@dataclasses.dataclass(frozen=True, eq=False)
+class Case:
+    """A method with its state at step 0, and one run of it that all tests look at.
+
+    All single-precision steps, alone or in a run, are calls of one compiled chunk: the
+    loop keeps programs by the step function and the shapes.
+    """
+
     method: Method
     task: Task
     distiller: Distiller
     corpus: Corpus
     assets: Assets
     state: State
+    traces: list[None] = dataclasses.field(default_factory=list)
 
     def batch(self, state: State) -> Batch:
         return sample(
@@ -45,6 +57,24 @@ class Case(NamedTuple):
     def step(self, state: State) -> tuple[State, dict]:
         """One whole step, sampling included."""
         return self.distiller.step(state, self.batch(state), self.assets)
+
+    def advance(self, state: State, data: tuple) -> tuple[State, dict]:
+        """A step as the loop wants it; every trace is noted."""
+        del data
+        self.traces.append(None)
+        return self.step(state)
+
+    def run(
+        self, state: State, steps: int, folder: Path | None = None, *hooks: Any
+    ) -> tuple[State, dict[str, np.ndarray]]:
+        """So many steps from a state on: the last state, and the metrics [steps]."""
+        loop = Loop(folder, chunk=1, save_every=2, hooks=hooks, progress=False)
+        return loop(self.advance, state, steps, (), stage="distill")
+
+    @functools.cached_property
+    def trajectory(self) -> tuple[State, dict[str, np.ndarray]]:
+        """The first STEPS steps."""
+        return self.run(self.state, STEPS)
 
 
 def dataset() -> Dataset:
@@ -59,7 +89,7 @@ def task_for(method: Method, dtype: str = "float32") -> Task:
         num_classes=corpus.num_classes,
         size=corpus.num_classes if labelled else 6,
         ipc=1 if labelled else None,
-        num_steps=20,
+        num_steps=STEPS,
         train_size=corpus.size,
         whitening="none",
         dtype=dtype,

@@ -2,7 +2,6 @@
 
 import dataclasses
 
-import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,54 +11,21 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from jaxdd import artefact, evaluation, methods, presets
-from jaxdd.base import Distilled, PerClass, State, TeacherAsset
-from jaxdd.loop.loop import Loop
-from jaxdd.records import (
-    ConvNet,
-    LoopConfig,
-    Meta,
-    Protocol,
-    Recipe,
-    Sgd,
-)
+from jaxdd.base import Distilled, PerClass, TeacherAsset
+from jaxdd.records import LoopConfig, Meta, Mlp, Protocol, Recipe, Sgd
 from tests.contract.cases import (
     ITERATIVE,
     NAMES,
+    STEPS,
     as_float64,
     case,
     dataset,
 )
 
-PUBLISHED = (
-    "ast",
-    "bptt",
-    "class_mean",
-    "datm",
-    "dd",
-    "dc",
-    "dm",
-    "dsa",
-    "frepo",
-    "ftd",
-    "gp_var",
-    "herding",
-    "k_center",
-    "kip",
-    "kmeans",
-    "krr_ssl",
-    "label_solve",
-    "leverage",
-    "mmd",
-    "mtt",
-    "random",
-    "rat_bptt",
-    "rcig",
-    "rfad",
-    "rtp",
-    "sgpr",
-    "tesla",
-)
 TYPICAL = ("dm", "kip", "krr_ssl", "mtt")
+SHORT = Recipe(steps=5, optimiser=Sgd(0.05))
+# One for all methods, so that their students share programs; students have own tests.
+PROTOCOL = Protocol("contract", Mlp(width=(8,)), SHORT, SHORT, SHORT, full=False)
 SECTIONS = (
     "Objective:",
     "Reference:",
@@ -98,31 +64,22 @@ def assert_close(one, other, rtol: float, atol: float) -> None:
         np.testing.assert_allclose(a, b, rtol=rtol, atol=atol)
 
 
-def run(name: str, steps: int) -> tuple[State, dict]:
-    this = case(name)
-    step, state, metrics = jax.jit(this.step), this.state, {}
-    for _ in range(steps):
-        state, metrics = step(state)
-    return state, metrics
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_step_is_traced_once_and_keeps_its_state(name: str) -> None:
     this = case(name)
-    chex.clear_trace_counter()
-    step = jax.jit(chex.assert_max_traces(this.step, n=1))
-    state, first = step(this.state)
-    for _ in range(2):
-        after, metrics = step(state)
-        assert jax.tree.structure(after) == jax.tree.structure(state)
-        for a, b in zip(jax.tree.leaves(after), jax.tree.leaves(state), strict=True):
-            assert (a.shape, a.dtype) == (b.shape, b.dtype)
-            assert a.sharding == b.sharding
-        assert set(metrics) == set(first)
-        assert all(bool(jnp.isfinite(v).all()) for v in metrics.values())
-        assert all(v.shape == () for v in metrics.values())
-        state = after
-    assert int(state.step) == 3
+    state, metrics = this.trajectory
+    after, again = this.run(state, 1)
+    assert len(this.traces) == 1
+    assert (int(state.step), int(after.step)) == (STEPS, STEPS + 1)
+    for new in (state, after):
+        assert jax.tree.structure(new) == jax.tree.structure(this.state)
+        pairs = zip(jax.tree.leaves(new), jax.tree.leaves(this.state), strict=True)
+        for a, b in pairs:
+            assert (a.shape, a.dtype, a.sharding) == (b.shape, b.dtype, b.sharding)
+    assert set(metrics) == set(again)
+    for values in metrics.values():
+        assert values.shape == (STEPS,)
+        assert np.isfinite(values).all()
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -154,15 +111,8 @@ def test_seeds_under_vmap_equal_a_loop(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ITERATIVE)
-def test_run_equals_single_steps_and_so_does_an_interrupted_one(
-    name: str, tmp_path
-) -> None:
-    """The loop's steps are scanned in chunks and consume the state they are given."""
-    this, steps = case(name), 20
-
-    def advance(state, data):
-        del data
-        return this.step(state)
+def test_an_interrupted_run_equals_a_whole_one(name: str, tmp_path) -> None:
+    this = case(name)
 
     class Stop:
         """Ends the process, as far as the loop can tell, before step 4 is saved."""
@@ -171,15 +121,21 @@ def test_run_equals_single_steps_and_so_does_an_interrupted_one(
             if step == 4:
                 raise KeyboardInterrupt
 
-    def run_all(folder, *hooks):
-        loop = Loop(folder, chunk=2, save_every=2, hooks=hooks, progress=False)
-        return loop(advance, this.state, steps, (), stage="distill")[0]
-
     with pytest.raises(KeyboardInterrupt):
-        run_all(tmp_path / "parts", Stop())
-    stepwise, _ = run(name, steps)
-    assert_equal(run_all(tmp_path / "whole"), stepwise)
-    assert_equal(run_all(tmp_path / "parts"), stepwise)
+        this.run(this.state, STEPS, tmp_path, Stop())
+    parts = this.run(this.state, STEPS, tmp_path)
+    assert_equal(parts, this.trajectory)
+
+
+@pytest.mark.parametrize("name", _some_now(ITERATIVE, TYPICAL))
+def test_run_equals_single_steps(name: str) -> None:
+    """The loop's steps are in a loop of the device and consume what they are given."""
+    this = case(name)
+    step, state, rows = jax.jit(this.step), this.state, []
+    for _ in range(STEPS):
+        state, metrics = step(state)
+        rows.append(metrics)
+    assert_equal((state, jax.tree.map(lambda *v: np.stack(v), *rows)), this.trajectory)
 
 
 @pytest.mark.parametrize("name", _some_now(ITERATIVE, TYPICAL))
@@ -257,27 +213,22 @@ def test_steps_lower_the_objective(name: str) -> None:
     if this.distiller.gradient is None:
         pytest.skip("per-class updates have no single gradient")
 
-    step = jax.jit(this.step)
-
     def objective(params) -> float:
         """Mean loss of a set over 16 steps' networks and batches, pool as it began."""
         losses = []
         for number in range(1000, 1016):
             at = this.state._replace(step=jnp.int32(number), params=params)
-            losses.append(float(step(at)[1]["loss"]))
+            losses.append(this.run(at, 1)[1]["loss"])
         return float(np.mean(losses))
 
-    state, _ = run(name, 20)
+    state, _ = this.trajectory
     assert objective(state.params) < objective(this.state.params)
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_set_is_saved_loaded_and_evaluated(name: str, tmp_path) -> None:
     this = case(name)
-    data, labelled = dataset(), this.method.targets == "label"
-    config = presets.smoke(name)
-    network = getattr(config, "network", ConvNet(width=(4,), norm="instance"))
-    short = Recipe(steps=5, optimiser=Sgd(0.05))
+    labelled = this.method.targets == "label"
     synthetic = this.distiller.export(this.state, this.assets)
     soft = jnp.issubdtype(synthetic.target.dtype, jnp.floating)
     labels = "soft" if soft else "hard"
@@ -289,8 +240,8 @@ def test_set_is_saved_loaded_and_evaluated(name: str, tmp_path) -> None:
         num_classes=this.task.num_classes,
         class_names=this.corpus.class_names,
         label_kind=labels if labelled else "representation",
-        protocol=Protocol("contract", network, short, short, short, full=False),
-        teacher=getattr(config, "teacher", None),
+        protocol=PROTOCOL,
+        teacher=getattr(presets.smoke(name), "teacher", None),
     )
     modules = {
         name: asset.variables
@@ -306,13 +257,13 @@ def test_set_is_saved_loaded_and_evaluated(name: str, tmp_path) -> None:
     artefact.save(small, tmp_path / "set")
     loaded = artefact.load(tmp_path / "set")
     assert_equal(small.synthetic, loaded.synthetic)
-    report = evaluation.evaluate([loaded], data, seeds=[0])
+    report = evaluation.evaluate([loaded], dataset(), seeds=[0], baselines=False)
     metric = "accuracy" if labelled else "representation_mse"
     row = next(r for r in report.rows if (r["set"], r["metric"]) == (name, metric))
     assert np.isfinite(row["mean"])
 
 
-@pytest.mark.parametrize("name", ITERATIVE)
+@pytest.mark.parametrize("name", _some_now(ITERATIVE, TYPICAL))
 def test_step_lowers_for_every_platform(name: str) -> None:
     this = case(name, conv="stock")
     lowered = export.export(jax.jit(this.step), platforms=("cpu", "cuda", "tpu"))
@@ -328,8 +279,8 @@ def test_bfloat16_bodies_keep_the_rest_in_float32(name: str) -> None:
     assert all(bool(jnp.isfinite(v)) for v in metrics.values())
 
 
-@pytest.mark.parametrize("name", PUBLISHED)
-def test_published_methods_are_documented(name: str) -> None:
+@pytest.mark.parametrize("name", NAMES)
+def test_methods_are_documented(name: str) -> None:
     text = methods.about(name)
     missing = [s for s in SECTIONS if s not in text]
     assert not missing
@@ -342,8 +293,3 @@ def test_settings_are_not_named_as_those_of_the_run(name: str) -> None:
     """`jaxdd.distill(..., steps=100)` means outer steps for every method."""
     own = {field.name for field in dataclasses.fields(methods.get(name).config)}
     assert not own & {field.name for field in dataclasses.fields(LoopConfig)}
-
-
-def test_published_list_is_the_folder() -> None:
-    """A file that is not published yet still runs through everything above."""
-    assert set(PUBLISHED) <= set(NAMES)

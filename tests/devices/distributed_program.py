@@ -129,7 +129,7 @@ def fails(message: str, function: Any, *arguments: Any) -> None:
 def main(port: str, rank: str, workdir: Path) -> None:
     """Trains, and lets process 0 keep what came out."""
     config = DistributedConfig(
-        coordinator=f"127.0.0.1:{port}", processes=2, process=int(rank), timeout=60
+        coordinator=f"127.0.0.1:{port}", processes=2, process=int(rank), timeout=600
     )
     how = distributed.launch(config)
     assert how is not None

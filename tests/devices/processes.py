@@ -8,9 +8,21 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["ROOT", "Ended", "command", "ends", "environment", "free_port", "start"]
+from tests.flags import QUICK_TO_COMPILE
+
+__all__ = [
+    "PATIENCE",
+    "ROOT",
+    "Ended",
+    "command",
+    "ends",
+    "environment",
+    "free_port",
+    "start",
+]
 
 ROOT = Path(__file__).resolve().parents[2]
+PATIENCE = 1200  # seconds until a process is taken for one that never ends
 
 
 class Ended(NamedTuple):
@@ -32,7 +44,7 @@ def environment(devices: int) -> dict[str, str]:
     """With so many fake devices a process, all with the same rounding."""
     flags = f"--xla_force_host_platform_device_count={devices}"
     return os.environ | {
-        "XLA_FLAGS": f"{flags} --xla_backend_optimization_level=1",
+        "XLA_FLAGS": f"{flags} {QUICK_TO_COMPILE}",
         "PYTHONPATH": str(ROOT),
     }
 
@@ -53,12 +65,12 @@ def start(words: Sequence[str], devices: int = 2) -> subprocess.Popen:
     )
 
 
-def ends(processes: Sequence[subprocess.Popen], seconds: float) -> list[Ended]:
+def ends(processes: Sequence[subprocess.Popen]) -> list[Ended]:
     """Waits for all of them; those that take longer are killed and fail the test."""
     ended = []
     try:
         for process in processes:
-            out, err = process.communicate(timeout=seconds)
+            out, err = process.communicate(timeout=PATIENCE)
             ended.append(Ended(process.returncode, out, err))
     finally:
         for process in processes:

@@ -59,6 +59,7 @@ def test_what_is_sent_is_found() -> None:
     assert communicated(whole.lower(rows).compile())["all-gather"] == 16 * 3 * 4
 
 
+@pytest.mark.slow_cases("shape1")
 @pytest.mark.parametrize("shape", [((8, 8), 8, 16), ((64, 128), 32, 64)])
 def test_split_batches_cost_one_sum_of_the_gradient(shape) -> None:
     """The second network is wide enough for Winograd's convolutions in blocks."""
@@ -73,6 +74,7 @@ def test_split_batches_cost_one_sum_of_the_gradient(shape) -> None:
     assert not any(sent.values()), sent
 
 
+@pytest.mark.slow_cases("map-True")
 @pytest.mark.parametrize(("how", "shared"), [("map", True), ("vmap", False)])
 def test_students_of_their_own_devices_send_nothing(how, shared) -> None:
     mesh = make_mesh(seed=8)
@@ -87,6 +89,7 @@ def test_students_of_their_own_devices_send_nothing(how, shared) -> None:
     assert not any(communicated(program).values())
 
 
+@pytest.mark.slow
 def test_students_that_share_devices_send_gradients_only() -> None:
     """Two groups of students, the batches of each split over four devices."""
     mesh = make_mesh(seed=2)

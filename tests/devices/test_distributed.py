@@ -20,7 +20,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict]:
     folder, port = tmp_path_factory.mktemp("two"), free_port()
     words = [sys.executable, "-m", "tests.devices.distributed_program", str(port)]
     processes = [start([*words, str(rank), str(folder)], devices=2) for rank in (0, 1)]
-    for ended in ends(processes, seconds=120):
+    for ended in ends(processes):
         assert ended.code == 0, ended.err[-3000:]
     with np.load(folder / "results.npz") as arrays:
         return folder, dict(arrays)

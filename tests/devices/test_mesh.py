@@ -156,6 +156,7 @@ def students(mesh, how: str, count: int, *, shared: bool, steps: int = 5):
     return jax.device_get((state.variables.params, losses)), state
 
 
+@pytest.mark.slow_cases("4-vmap-4-False", "8-map-5-False", "8-vmap-10-True")
 @pytest.mark.parametrize(
     ("seed", "how", "count", "shared"),
     [
@@ -175,6 +176,7 @@ def test_spread_students_are_those_of_one_device(seed, how, count, shared) -> No
     assert leaf.sharding.is_fully_replicated == bool(count % seed or seed == 1)
 
 
+@pytest.mark.slow
 def test_spread_students_agree_to_the_last_digits(x64) -> None:
     one, _ = students(None, "map", 4, shared=True)
     many, _ = students(make_mesh(seed=2), "map", 4, shared=True)

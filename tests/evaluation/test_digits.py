@@ -46,6 +46,7 @@ def test_labelled_rows_on_digits(digits) -> None:
     assert random["std"] > 0
 
 
+@pytest.mark.slow
 def test_representation_rows_on_digits(digits) -> None:
     body, apply, _ = represent(TEACHER, digits.train.image_shape)
     variables = jax.jit(body.init)(jax.random.key(5))

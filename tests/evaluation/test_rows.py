@@ -32,6 +32,7 @@ def values(report, name: str, metric: str = "accuracy") -> list[float]:
     return row["values"]
 
 
+@pytest.mark.slow
 def test_other_networks_get_every_row() -> None:
     data = standard_dataset()
     asked = protocol(train=SHORT, networks=("mlp", "convnet_d1:1"))

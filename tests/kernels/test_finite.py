@@ -91,6 +91,7 @@ def test_members_must_be_there(members, pair):
 BODY = ConvNet(width=(4, 6), norm="none", initialiser="flax")
 
 
+@pytest.mark.slow_cases("conjugate", "empirical_ntk", "random_features")
 @pytest.mark.parametrize("name", ["conjugate", "random_features", "empirical_ntk"])
 def test_finite_kernels_by_name(name, pair, key):
     spec = KernelSpec(name, network=BODY, members=3)
@@ -105,6 +106,7 @@ def test_finite_kernels_by_name(name, pair, key):
     assert (leading == {3}) == (name == "random_features")
 
 
+@pytest.mark.slow_cases("0.001")
 @pytest.mark.parametrize("relative", [1e-3, 5e-3])
 def test_bfloat16_bodies_predict_within_five_percent(relative, key):
     # Card kernel_ssl 8.5 (10): the kernel and the solve stay float32.

@@ -68,6 +68,7 @@ def test_operator_equals_the_kernel_it_stands_for(x64):
         np.testing.assert_allclose(slope, expected, rtol=1e-7, atol=1e-8)
 
 
+@pytest.mark.slow
 def test_landmarks_save_steps_and_float32_reaches_the_tolerance():
     f_s, y_s = correlated(200, dtype=jnp.float32)
     ridge = Ridge(1e-4, "mean_trace")

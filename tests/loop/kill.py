@@ -22,7 +22,7 @@ __all__ = [
     "run_to_end",
 ]
 
-_PATIENCE = 300.0  # seconds for a process that does not come to its moment
+_PATIENCE = 1200.0  # seconds for a process that does not come to its moment
 _LONGEST_DELAY = 0.04  # seconds; a save of a small state takes about as long
 
 

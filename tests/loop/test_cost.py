@@ -181,20 +181,10 @@ def test_materialised_arrays_are_valid() -> None:
     assert len(np.unique(jax.random.key_data(keys), axis=0)) == 6
 
 
-def test_time_of_a_step() -> None:
+def test_cost_of_a_step() -> None:
     step, traces = make_step()
-    quick = seconds_per_step(step, jax.eval_shape(toy_state), toy_data(), budget=0.1)
+    cost = seconds_per_step(step, jax.eval_shape(toy_state), toy_data(), budget=0.0)
     assert len(traces) == 1
-    assert 0 < quick.seconds < 0.1
-    assert quick.compile_seconds > 0
-    assert quick.memory.arguments >= (16 * 6 + 16 * 3 + 6 * 3) * 4
-
-    def slow(state, data):
-        state, metrics = step(state, data)
-        # Begins with what the step found, or it could be moved out of the loop.
-        start = jnp.full((96, 96), metrics["loss"])
-        long = lax.fori_loop(0, 200, lambda i, c: jnp.tanh(c @ c), start)
-        return state, metrics | {"long": long.sum()}
-
-    slowly = seconds_per_step(slow, jax.eval_shape(toy_state), toy_data(), budget=0.1)
-    assert slowly.seconds > 3 * quick.seconds
+    assert cost.seconds > 0
+    assert cost.compile_seconds > 0
+    assert cost.memory.arguments >= (16 * 6 + 16 * 3 + 6 * 3) * 4

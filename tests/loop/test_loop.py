@@ -88,8 +88,6 @@ def test_one_compilation_for_all_calls_of_the_same_shape() -> None:
     one, _ = drive(step, toy_state(0), STEPS, toy_data(0), stage="a")
     two, _ = drive(step, toy_state(1), STEPS, toy_data(1), stage="b")
     assert len(traces) == 1
-    assert len(drive._programs) == 1
-    assert drive.timings["b"].compile_seconds < drive.timings["a"].compile_seconds
     assert drive.timings["b"].steps == STEPS
     # Had the first data been captured, the second run would have used it.
     fresh, _ = quiet()(make_step()[0], toy_state(1), STEPS, toy_data(1), stage="b")

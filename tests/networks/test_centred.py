@@ -33,6 +33,7 @@ def given():
         return network, start, image, target
 
 
+@pytest.mark.slow_cases("True")
 @pytest.mark.parametrize("centre", [True, False])
 def test_three_steps_are_those_of_the_authors_loss(given, centre, x64):
     """mean (f - f_0 - s y)^2 / s^2 + decay ||w - w_0||^2, by SGD with momentum."""

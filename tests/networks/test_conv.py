@@ -255,6 +255,7 @@ def test_auto_follows_the_backend(monkeypatch):
     assert choose("rows") == "rows"
 
 
+@pytest.mark.slow_cases("lenet")
 @pytest.mark.parametrize(
     "spec",
     [

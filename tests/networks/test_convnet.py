@@ -25,6 +25,7 @@ BEFORE = ConvNet(
 )
 
 
+@pytest.mark.slow
 def test_norms_before_convolutions_see_pooled_maps(key) -> None:
     """The second convolution's input is normalised; its statistics are Flax's."""
     network = networks.build(BEFORE, SHAPE, 2)

@@ -97,6 +97,9 @@ def measured(network, variables, image):
     return network.apply(variables, image)[0], trained, stats, gradients
 
 
+@pytest.mark.slow_cases(
+    "mobilenet-cpu", "resnet18_ap-cpu", "resnet18_bn-cpu", "vgg11-cpu", "vgg11_bn-cpu"
+)
 @pytest.mark.parametrize(
     ("name", "conv"),
     [*((name, "cpu") for name in MODULES), *((name, "stock") for name in STOCK)],

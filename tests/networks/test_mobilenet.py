@@ -90,6 +90,7 @@ def test_maps_shrink_as_strides_say():
     assert sum(stage.blocks for stage in STAGES) == 17
 
 
+@pytest.mark.slow
 def test_gradients_of_a_small_mobilenet(key, x64):
     stages = (Stage(1, 2, 1, 1), Stage(2, 3, 2, 2))
     module = MobileNet(stages, first=2, last=4, outputs=3, norm="instance", conv="cpu")

@@ -61,6 +61,7 @@ def nested(arrays, kind):
     return tree
 
 
+@pytest.mark.slow_cases("resnet_bottleneck-cpu")
 @pytest.mark.parametrize("conv", ["cpu", "stock"])
 @pytest.mark.parametrize("name", MODULES)
 def test_network_equals_pytorch(name, conv, x64):

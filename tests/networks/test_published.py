@@ -126,6 +126,7 @@ SMALL = {
 SHAPE = (12, 12, 1)
 
 
+@pytest.mark.slow_cases("vit")
 @pytest.mark.parametrize("name", ["convnet", "vit"])
 def test_many_at_once_and_in_half_precision(name, key):
     keys = jax.random.split(key, 2)

@@ -107,6 +107,7 @@ def test_instance_norm_of_a_single_pixel_is_refused():
     assert sizes("resnet18", stem="pad1", side=9).feature_dim == 512
 
 
+@pytest.mark.slow
 def test_uniform_draws_stages_as_pytorch_draws_any_convolution(key):
     for kind, spread in (
         ("uniform", (3 * 9 * 64) ** -0.5),

@@ -30,6 +30,7 @@ def test_patches_are_in_reading_order():
     np.testing.assert_array_equal(cut[1, 4], image[1, 2:4, 2:4].reshape(-1))
 
 
+@pytest.mark.slow
 def test_dropout_needs_training_and_a_key(key):
     network = small(dropout=0.5)
     variables = jax.jit(network.init)(key)
@@ -66,6 +67,7 @@ def test_fresh_weights_are_drawn_as_pytorch_draws_them(key):
     assert np.std(params["place"]) == pytest.approx(1, abs=0.1)
 
 
+@pytest.mark.slow_cases("layer")
 @pytest.mark.parametrize("norm", ["layer", "none"])
 def test_gradients_of_a_small_vit(norm, key, x64):
     network = small(norm=norm)

@@ -45,6 +45,7 @@ def test_winograd_equals_direct_convolution(side, padding, x64):
     np.testing.assert_allclose(got, by_kernel, atol=1e-12 * abs(by_kernel).max())
 
 
+@pytest.mark.slow_cases("1")
 @pytest.mark.parametrize("batch", [1, 6, 7])
 def test_winograd_in_blocks_equals_direct_convolution(batch, small_blocks, x64):
     image, kernel = arrays(3, 5, 4, 9, batch=batch, dtype=np.float64)
@@ -55,6 +56,7 @@ def test_winograd_in_blocks_equals_direct_convolution(batch, small_blocks, x64):
     np.testing.assert_allclose(got, want, atol=1e-12 * abs(want).max())
 
 
+@pytest.mark.slow_cases("16")
 @pytest.mark.parametrize("channels", [16, 128])
 def test_winograd_float32_is_within_1e_5_of_the_exact_result(channels, x64):
     image, kernel = arrays(3, channels, 64, 16, batch=4)
@@ -98,6 +100,7 @@ def test_winograd_derivatives_equal_direct(padding, always, small_blocks, x64):
         np.testing.assert_allclose(a, b, atol=1e-11 * abs(b).max())
 
 
+@pytest.mark.slow
 def test_winograd_in_transformations_equals_top_level(always, small_blocks, x64):
     image, kernel = arrays(3, 5, 6, 6, batch=4, dtype=np.float64)
     kernels = jnp.stack([kernel, -kernel, 2 * kernel])

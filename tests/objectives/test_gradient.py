@@ -215,6 +215,7 @@ def test_derivative_equals_finite_differences(key, x64):
         np.testing.assert_allclose(inner, slope, rtol=1e-6)
 
 
+@pytest.mark.slow_cases("spec0-False", "spec1-True")
 @pytest.mark.parametrize(("spec", "siamese"), [(SMOOTH, False), (MLP, True)])
 def test_modes_and_chunks_agree(spec, siamese, key, x64):
     synthetic, batch = _sets(key)
@@ -319,6 +320,7 @@ def test_batch_norm_uses_the_statistics_of_the_real_images(key, x64):
     np.testing.assert_allclose(values[0], values[1], rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_classes(key):
     network = networks.build(Mlp(width=(512,)), SHAPE, 16)
     variables = jax.jit(network.init)(key)

@@ -173,6 +173,7 @@ def test_one_network_and_squared_error_is_frepo_without_training(batch, syntheti
         np.testing.assert_allclose(CLASSES * a / scale, b / scale, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_random_features_approach_the_kernel_of_the_infinite_network(key):
     """With RFAD's initialisation, at a rate of one over the root of the members."""
     image = jax.random.normal(key, (5, *SHAPE))

@@ -82,6 +82,7 @@ def test_loss_is_the_biased_linear_discrepancy(key, x64):
     np.testing.assert_allclose(loss(synthetic.image), total, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_equal_sets_have_zero_loss_and_gradient(key, conv, x64):
     network, variables = conv["instance"]
     _, batch = _sets(key)
@@ -234,6 +235,7 @@ def _temporary_bytes(ipc: int, count: int, chunk: int | None) -> int:
     return compiled.memory_analysis().temp_size_in_bytes
 
 
+@pytest.mark.slow
 def test_memory_grows_by_pixels_not_by_activations():
     """Ten times the images add copies of pixels; an activation map has 8 channels."""
     pixels = 4 * 8 * 8

@@ -58,6 +58,7 @@ def assert_equal(one, other):
         np.testing.assert_allclose(b, a, rtol=0, atol=1e-10 * float(jnp.abs(a).max()))
 
 
+@pytest.mark.slow_cases("1-whole set")
 @pytest.mark.parametrize(
     ("adjoint", "student", "operations"),
     [
@@ -96,6 +97,7 @@ def test_distances_are_the_same_in_portions(
     assert_equal(*both_ways(run, monkeypatch))
 
 
+@pytest.mark.slow
 def test_outer_losses_are_the_same_in_portions(x64, monkeypatch, key):
     rng = np.random.default_rng(1)
     image, label = jnp.asarray(rng.standard_normal((5, *SHAPE))), jnp.arange(5) % 3

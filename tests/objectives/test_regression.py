@@ -247,12 +247,14 @@ def temporary_arrays(rows, chunk_synthetic, chunk_real, conv, real=256):
     return analysis.temp_size_in_bytes / (1000 * (network.feature_dim + 1) * 4)
 
 
+@pytest.mark.slow_cases("cpu")
 @pytest.mark.parametrize("conv", ["stock", "cpu"])
 def test_memory_grows_by_features_not_by_activations(conv):
     small, large = (temporary_arrays(m, 10, 32, conv) for m in (100, 1000))
     assert large - small <= 4
 
 
+@pytest.mark.slow
 def test_memory_at_a_larger_chunk_is_that_of_the_chunk():
     small, large = (temporary_arrays(m, 100, 32, "stock") for m in (100, 1000))
     assert large <= 1.1 * small

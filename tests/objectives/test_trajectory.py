@@ -252,6 +252,7 @@ def test_labels_of_the_expert_are_its_probabilities_without_derivative(x64):
         np.testing.assert_allclose(one, other, rtol=1e-12)
 
 
+@pytest.mark.slow_cases("adaptive-0.5")
 @pytest.mark.parametrize(("middle", "first"), [("agg", 1.0), ("adaptive", 0.5)])
 def test_targets_in_between_are_matched_where_the_student_is(middle, first, x64):
     start, halfway, target = vectors(3)

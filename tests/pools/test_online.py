@@ -130,6 +130,7 @@ def test_given_ages_need_no_training(key: jax.Array, synthetic) -> None:
     assert visit(pool, state, synthetic, key, 4, index=2) == [5, 0, 1, 2]
 
 
+@pytest.mark.slow
 def test_a_batch_of_rows_is_drawn_without_replacement(key, synthetic) -> None:
     """Two of three rows: the network learns only from those two."""
 

@@ -37,6 +37,7 @@ def test_collapse_is_one_on_a_sphere_and_zero_at_a_point(key):
     assert float(collapse(ray)) == pytest.approx(0, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_a_faithful_representation_classifies_and_a_collapsed_one_does_not():
     good = measure(_pixels, (), toy_dataset())
     assert set(good) == set(measured(toy_dataset()))

@@ -39,6 +39,7 @@ def _close(tolerance):
     return compare
 
 
+@pytest.mark.slow_cases("byol", "simclr", "vicreg")
 def test_training_lowers_the_loss(trained):
     teacher, variables, metrics = trained
     assert metrics["loss"].shape == (RECIPE.steps,)
@@ -104,6 +105,7 @@ def test_scanned_stepwise_and_resumed_training_agree(tmp_path):
     assert float(jnp.abs(lost).max()) > 1e-3
 
 
+@pytest.mark.slow_cases("barlow", "byol")
 @pytest.mark.parametrize("name", ["barlow", "byol"])
 def test_rows_split_over_devices_train_the_same_teacher(name, x64):
     teacher, mesh, programs = _teacher(name), make_mesh(), []
@@ -167,6 +169,7 @@ def test_only_the_second_view_is_solarized(key):
     np.testing.assert_allclose(second, np.where(bright, 1 - first, first), atol=1e-6)
 
 
+@pytest.mark.slow
 def test_the_colour_recipe_lowers_its_loss():
     teacher = dataclasses.replace(
         _teachers.CIFAR,

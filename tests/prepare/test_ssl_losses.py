@@ -35,6 +35,7 @@ def _average(teacher, variables):
     return () if average is None else average.start(variables)
 
 
+@pytest.mark.slow_cases("vicreg")
 @pytest.mark.parametrize("name", VALUES)
 def test_each_view_is_forwarded_on_its_own_in_training_mode(name, key):
     teacher = dataclasses.replace(
@@ -149,6 +150,7 @@ def test_the_average_follows_along_a_cosine(x64):
         np.testing.assert_allclose(followed["body"], expected, rtol=1e-12)
 
 
+@pytest.mark.slow_cases("byol")
 @pytest.mark.parametrize("name", ["barlow", "byol"])
 def test_gradients_through_the_network_equal_finite_differences(name, key, x64):
     teacher = OBJECTIVES[name]

@@ -31,6 +31,7 @@ def prepared(tmp_path_factory):
     return plain, scaled, report, cache
 
 
+@pytest.mark.slow
 def test_every_number_has_mean_zero_and_deviation_one(prepared):
     plain, scaled, _, _ = prepared
     table = np.asarray(plain.table[0], np.float64)
@@ -72,6 +73,7 @@ def test_constant_numbers_are_only_shifted(key):
     np.testing.assert_array_equal(read(fresh, image), read_plain(variables, image))
 
 
+@pytest.mark.slow
 def test_training_leaves_the_numbers_alone(key):
     teacher = dataclasses.replace(OBJECTIVES["byol"], standardise=True)
     network = training_network(teacher, SHAPE)

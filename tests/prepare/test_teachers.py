@@ -26,6 +26,7 @@ def test_digits_teacher_is_good():
     assert report["collapse"] > 0.4
 
 
+@pytest.mark.slow_cases("BYOL", "SIMCLR", "VICREG")
 @pytest.mark.parametrize("name", ["SIMCLR", "VICREG", "BYOL"])
 def test_the_other_objectives_are_good_on_digits(name):
     teacher = getattr(_teachers, f"DIGITS_{name}")
@@ -37,6 +38,7 @@ def test_the_other_objectives_are_good_on_digits(name):
     assert np.isfinite(report["final_loss"])
 
 
+@pytest.mark.slow_cases("")
 @pytest.mark.parametrize("name", ["", "_SIMCLR", "_VICREG", "_BYOL"])
 def test_the_recipes_of_cifar_take_a_step(name, key):
     teacher = getattr(_teachers, f"CIFAR{name}")

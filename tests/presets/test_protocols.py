@@ -44,6 +44,16 @@ def test_the_rate_drops_where_the_authors_drop_it(
     np.testing.assert_allclose(at, [0.01, 0.01, 0.001], rtol=1e-6)
 
 
+def test_idc_drops_to_a_fifth_after_two_thirds_and_five_sixths() -> None:
+    """Of 1000 epochs, a step each, 666 and 833 are the first at a lower rate."""
+    recipe = in_steps(protocols.named("idc", COLOUR).train, 64)
+    assert recipe.steps == 1000
+    rate = optimisers.schedule(recipe.optimiser, recipe.steps)
+    at = [rate(jnp.asarray(step)) for step in (0, 665, 666, 832, 833, 999)]
+    expected = [0.01, 0.01, 2e-3, 2e-3, 4e-4, 4e-4]
+    np.testing.assert_allclose(at, expected, rtol=1e-6)
+
+
 def test_ncfm_halves_four_times() -> None:
     recipe = in_steps(protocols.named("ncfm", COLOUR).train, 100)
     rate = optimisers.schedule(recipe.optimiser, recipe.steps)

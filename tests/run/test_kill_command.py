@@ -8,7 +8,9 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import pytest
 
+from tests.flags import QUICK_TO_COMPILE
 from tests.loop.kill import (
     assert_same_rows,
     kill_at,
@@ -27,8 +29,9 @@ OPTIONS = (
 )
 
 
+@pytest.mark.slow
 def test_killed_command_ends_as_if_nothing_had_happened(tmp_path: Path) -> None:
-    env = os.environ | {"XLA_FLAGS": "--xla_backend_optimization_level=1"}
+    env = os.environ | {"XLA_FLAGS": QUICK_TO_COMPILE}
 
     def command(name: str) -> list[str]:
         places = ["--workdir", str(tmp_path / name)]

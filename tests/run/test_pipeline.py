@@ -286,6 +286,7 @@ def test_dry_run_measures_and_writes_nothing(dataset, tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_the_teacher_is_trained_once(tmp_path: Path, dataset) -> None:
     preset = choose.smoke("krr_ssl", choose.preset("krr_ssl")[1])
     loop = LoopConfig(steps=2, chunk=2, cache=tmp_path / "cache", progress=False)

@@ -65,6 +65,7 @@ def alone():
     return keys, sets, found
 
 
+@pytest.mark.slow_cases("map")
 @pytest.mark.parametrize(
     "group",
     [on(1, 1), on(1, 1, "vmap"), on(4, 1), on(2, 1), on(2, 1, "vmap"), on(4, 2)],
@@ -94,6 +95,7 @@ def test_one_set_for_all_is_not_stacked(alone) -> None:
     )
 
 
+@pytest.mark.slow
 def test_checks_on_the_way_do_not_change_the_end(alone) -> None:
     keys, sets, expected = alone
     seen: list[float] = []

@@ -195,6 +195,7 @@ def test_a_loss_may_keep_an_average_of_its_own(key, data):
         training.trainer(source, NETWORK, Recipe(ema=0.5), loss=loss, average=average)
 
 
+@pytest.mark.slow
 def test_mapped_runs_equal_single_runs(key, data):
     recipe = Recipe(steps=4, batch=8, optimiser=MOMENTUM)
     keys = jax.random.split(key, 3)

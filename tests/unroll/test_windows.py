@@ -96,6 +96,7 @@ ADJOINTS = [
 ]
 
 
+@pytest.mark.slow_cases("adjoint1-optimiser1")
 @pytest.mark.parametrize(("adjoint", "optimiser"), ADJOINTS)
 def test_many_windows_at_once(adjoint: Any, optimiser: Any, x64: None) -> None:
     """vmap, lax.map and shard_map over networks and starts, theta shared by all."""

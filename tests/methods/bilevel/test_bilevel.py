@@ -51,6 +51,7 @@ def _gradient(distiller, params, key, assets=None, step=0):
     return state.params, gradient, metrics
 
 
+@pytest.mark.slow
 def test_bptt_without_momentum_is_dd_at_one_rate(x64, key):
     """The same real batch, network and rate: the same loss and images' gradient."""
     plain = bptt(TASK, BpttConfig(**LONG, momentum=0.0, init="noise", clip=0.0))
@@ -158,6 +159,7 @@ def test_images_start_at_unit_norm(key):
     assert 0.9 * bound < float(jnp.abs(xavier.params["image"]).max()) <= bound
 
 
+@pytest.mark.slow
 def test_mirrored_rows_are_drawn_in_pairs(key):
     """With flip the inner steps see twice the images; what is stored stays."""
     for distiller in (

@@ -103,6 +103,7 @@ def params_of(golden, case, step):
     return params
 
 
+@pytest.mark.slow_cases("adam")
 @pytest.mark.parametrize("case", CONFIGS)
 def test_rat_bptt_makes_the_authors_steps(golden, case, x64, monkeypatch, key):
     state, corpus, opt = None, toy_corpus(classes=3, channels=3), None

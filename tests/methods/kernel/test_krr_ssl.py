@@ -49,6 +49,7 @@ def asset(need, data: Dataset, budget: int) -> TeacherAsset:
     )[0]
 
 
+@pytest.mark.slow
 def test_cached_teacher_equals_teacher_in_the_step() -> None:
     """Crop 1 and flip on digits: the table and the network give the same step."""
     data, task, config = digits_case(Views(crop=1, flip=True))

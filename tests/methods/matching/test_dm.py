@@ -113,6 +113,7 @@ def _golden_method(golden: dict, norm: str, chunk: int | None) -> Distiller:
     )
 
 
+@pytest.mark.slow_cases("instancenorm-4", "instancenorm-None")
 @pytest.mark.parametrize(
     ("norm", "chunk"),
     [("instancenorm", None), ("instancenorm", 4), ("batchnorm", None)],
@@ -175,6 +176,7 @@ def _replayed_draws(draws: np.ndarray, keys: jax.Array) -> Augment:
     return Augment(sample, op.apply)
 
 
+@pytest.mark.slow_cases("1")
 @pytest.mark.parametrize("step", [0, 1])
 def test_siamese_step_equals_the_authors_program(step, golden, key, x64):
     """Three operations of DSA in each step, one a class; loss and gradient."""
@@ -204,6 +206,7 @@ def test_siamese_step_equals_the_authors_program(step, golden, key, x64):
 # Closed form -----------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_class_mean_contracts_by_its_rate_under_the_identity(key, x64):
     """With f the identity, mean_S - mean_T shrinks by 1 - 2 rate / ipc a step."""
     corpus, ipc, rate = toy_corpus(), 2, 0.3
@@ -258,6 +261,7 @@ def _trajectory(
     return np.asarray(run(method.init(key, toy_corpus(), {}), batches)[1])
 
 
+@pytest.mark.slow_cases("0.0-True")
 @pytest.mark.parametrize(("momentum", "alike"), [(0.0, True), (0.5, False)])
 def test_classwise_updates_differ_from_joint_ones_by_momentum_only(
     momentum, alike, key, batches
@@ -281,6 +285,7 @@ def test_schedule_of_classwise_updates_lasts_the_whole_run(key, batches):
     assert np.abs(images[5] - images[4]).max() > 1e-5
 
 
+@pytest.mark.slow_cases("siamese0", "siamese1")
 @pytest.mark.parametrize("siamese", [AugmentSpec(crop=2, flip=True), NAMED["dsa"]])
 def test_siamese_augmentation_changes_the_step(siamese, key, batches):
     config = DmConfig(TINY, batch=6, augment=siamese, chunk_real=0)
