@@ -14,7 +14,7 @@ from types import MappingProxyType, ModuleType
 from jaxdd.base import Method
 from jaxdd.errors import one_of
 
-__all__ = ["about", "families", "family_of", "get", "names"]
+__all__ = ["about", "describe", "families", "family_of", "get", "names"]
 
 
 @lru_cache
@@ -32,6 +32,11 @@ def _methods_of(family: str) -> tuple[str, ...]:
 
 def _holds_presets(name: str) -> bool:
     return name.endswith("_presets")
+
+
+def describe(family: str) -> str:
+    """What the methods of a family do, in a sentence."""
+    return (importlib.import_module(f"{__name__}.{family}").__doc__ or "").strip()
 
 
 def names() -> list[str]:

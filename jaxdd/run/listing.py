@@ -15,7 +15,8 @@ _HEADS = ("method", "decoder × objective × networks × adjoint, data", "preset
 def show_methods() -> None:
     """A table for each family: parts, targets, presets with the default first."""
     for family, names in methods.families().items():
-        console.show(console.table(_HEADS, _rows(names), title=family, left=3))
+        title = f"{family}: {methods.describe(family)}"
+        console.show(console.table(_HEADS, _rows(names), title=title, left=3))
 
 
 def _rows(names: tuple[str, ...]) -> Iterator[tuple[str, str, str]]:

@@ -26,8 +26,8 @@ Differences from the authors' code: augmentation draws come from the step's key,
 from the clock. Where a class has fewer real images than the batch asks for, all are
 taken.
 
-Expected: see `bptt_presets.py`; on digits with 200 inner steps above RaT-BPTT and
-above the class means (protocol digits_mlp).
+Expected: on digits with 200 inner steps above RaT-BPTT and the class means (protocol
+digits_mlp).
 """
 
 from dataclasses import dataclass
@@ -165,5 +165,7 @@ def _check(task: Task, config: BpttConfig) -> None:
 METHOD = Method(
     build=bptt,
     config=BpttConfig,
-    parts=Parts("pixels", "loss after training", "fresh", "back-propagation", "class"),
+    parts=Parts(
+        "pixels", "loss after training", "fresh", "back-propagation", "per class"
+    ),
 )

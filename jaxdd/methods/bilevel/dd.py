@@ -24,8 +24,8 @@ For CIFAR-10 the network is the field's AlexNet, without local response normalis
 Differences from the authors' code: the learning rate of the images halves at fractions
 of the run that fall on its epochs' boundaries, rounded to steps.
 
-Expected: see `dd_presets.py`; on MNIST, replayed, at least 10 points above random
-real images replayed at the best of several rates.
+Expected: on MNIST, replayed, at least 10 points above random real images replayed at
+the best of several rates.
 """
 
 import dataclasses
@@ -194,6 +194,6 @@ METHOD = Method(
     build=dd,
     config=DdConfig,
     parts=Parts(
-        "pixels, rates", "loss after training", "fresh", "back-propagation", "uniform"
+        "pixels + rates", "loss after training", "fresh", "back-propagation", "uniform"
     ),
 )

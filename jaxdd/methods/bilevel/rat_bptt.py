@@ -27,8 +27,7 @@ masking. The window that moves when the test loss stalls is not offered: it choo
 the test set. Augmentation draws come from the step's key. Networks of a meta-batch have
 windows of their own, unless several steps share one.
 
-Expected: see `rat_bptt_presets.py`; on digits above the class means (protocol
-digits_mlp).
+Expected: on digits above the class means (protocol digits_mlp).
 """
 
 import dataclasses

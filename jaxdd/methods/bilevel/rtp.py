@@ -25,8 +25,8 @@ Differences from the authors' code: their penalty never reaches the gradient, as
 not depend on the weights and enters the inner losses only. Augmentation draws come from
 the step's key, not from the clock.
 
-Expected: see `rtp_presets.py`; on digits above as many random real images as the
-set decodes to, which take several times its bytes (protocol digits_mlp).
+Expected: on digits above as many random real images as the set decodes to, which take
+several times its bytes (protocol digits_mlp).
 """
 
 from dataclasses import dataclass
@@ -169,5 +169,7 @@ def _check(task: Task, config: RtpConfig) -> None:
 METHOD = Method(
     build=rtp,
     config=RtpConfig,
-    parts=Parts("bases", "loss after training", "fresh", "back-propagation", "class"),
+    parts=Parts(
+        "bases", "loss after training", "fresh", "back-propagation", "per class"
+    ),
 )

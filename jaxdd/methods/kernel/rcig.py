@@ -34,8 +34,7 @@ first set, theirs is corrected for its start at zero. The Hessian's products are
 out, which is exact for a quadratic problem. For large sets they differentiate random
 rows, here all rows are, a few at a time (`chunk_synthetic`).
 
-Expected: see `rcig_presets.py`; on MNIST at one image per class and 16 pixels not
-below `frepo`: reproduced, 76.6 against 67.0 % over five sets.
+Expected: on MNIST at one image per class and 16 pixels not below `frepo`.
 """
 
 import dataclasses

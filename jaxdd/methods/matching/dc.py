@@ -27,8 +27,8 @@ have. With batch norm, statistics come from the first 16 of the step's real imag
 each class, not from 16 of their own. Loops for images per class that their table lacks
 must be given.
 
-Expected: see `dc_presets.py`; on digits and MNIST test accuracy above random real
-images by at least 15 points at one image per class.
+Expected: on digits and MNIST test accuracy above random real images by at least 15
+points at one image per class.
 """
 
 from dataclasses import dataclass

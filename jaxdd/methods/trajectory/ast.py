@@ -26,7 +26,7 @@ steps (`ignore_graph`) is not offered: exact gradients need no more memory. Its 
 are the best test accuracy along the students' training; the protocols here report the
 last.
 
-Expected: see `ast_presets.py`; on digits at least `mtt`'s accuracy less a point.
+Expected: on digits at least `mtt`'s accuracy less a point.
 """
 
 from dataclasses import dataclass
@@ -102,5 +102,7 @@ def ast(task: Task, config: AstConfig = AstConfig()) -> Distiller:
 METHOD = Method(
     build=ast,
     config=AstConfig,
-    parts=Parts("pixels", "distance to each snapshot", "none", "any", "segments"),
+    parts=Parts(
+        "pixels + rate", "distance to each snapshot", "none", "any", "segments"
+    ),
 )

@@ -24,8 +24,8 @@ with the mean logits of all experts, where the code divides by zero. The configu
 name an average of the images that the code does not use; `ema` switches it on. The
 gradient is exact at every size; the code has a second program with TESLA's.
 
-Expected: see `datm_presets.py`; on digits, one image per class, learned labels
-lose three points against the classes, with which it is as good as `mtt`.
+Expected: on digits at one image per class, with fixed labels, as `mtt`; learned ones
+lose to them there.
 """
 
 import math
@@ -108,5 +108,5 @@ def datm(task: Task, config: DatmConfig = DatmConfig()) -> Distiller:
 METHOD = Method(
     build=datm,
     config=DatmConfig,
-    parts=Parts("pixels and labels", "end distance", "none", "any", "segments"),
+    parts=Parts("pixels + labels + rate", "end distance", "none", "any", "segments"),
 )

@@ -21,7 +21,7 @@ had been trained on the set without it before; students here are fresh. The radi
 0.01, as its README says, and not the default 2.0 of its script. Its `--texture` is not
 offered.
 
-Expected: see `ftd_presets.py`; on digits within noise of `mtt`.
+Expected: on digits within noise of `mtt`.
 """
 
 from dataclasses import dataclass
@@ -73,5 +73,5 @@ def ftd(task: Task, config: FtdConfig = FtdConfig()) -> Distiller:
 METHOD = Method(
     build=ftd,
     config=FtdConfig,
-    parts=Parts("pixels", "end distance", "none", "any", "segments"),
+    parts=Parts("pixels + rate", "end distance", "none", "any", "segments"),
 )

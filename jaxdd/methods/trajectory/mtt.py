@@ -27,8 +27,7 @@ are shown (its `--texture`), are not offered. A set that is used whole at every 
 keeps its order. The gradient is the same, taken with every step computed again, in the
 memory of one step.
 
-Expected: see `mtt_presets.py`; at one image per class on digits at or above the
-class means.
+Expected: on digits at one image per class at or above the class means.
 """
 
 from dataclasses import dataclass
@@ -63,5 +62,5 @@ def mtt(task: Task, config: MttConfig = MttConfig()) -> Distiller:
 METHOD = Method(
     build=mtt,
     config=MttConfig,
-    parts=Parts("pixels", "end distance", "none", "any", "segments"),
+    parts=Parts("pixels + rate", "end distance", "none", "any", "segments"),
 )

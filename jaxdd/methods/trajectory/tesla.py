@@ -26,7 +26,7 @@ because a doubling acts on a tuple and not on the gradient; the `_code` presets 
 the learning rate of the images instead. Its label assignment works for ImageNet with
 more than 50 images only; this one for any set. Its `--texture` is not offered.
 
-Expected: see `tesla_presets.py`; on digits within noise of `mtt`.
+Expected: on digits within noise of `mtt`.
 """
 
 from dataclasses import dataclass
@@ -131,5 +131,5 @@ def _labelled(distiller: Distiller, logits: Logits) -> Distiller:
 METHOD = Method(
     build=tesla,
     config=TeslaConfig,
-    parts=Parts("pixels", "end distance", "none", "separable", "segments"),
+    parts=Parts("pixels + rate", "end distance", "none", "separable", "segments"),
 )
