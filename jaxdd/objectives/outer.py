@@ -27,7 +27,7 @@ from jaxdd.base import (
 )
 from jaxdd.errors import InputError, one_of
 from jaxdd.objectives.portioned import (
-    Taken,
+    StepBatch,
     count_portions,
     mean_error,
     on_rows,
@@ -62,14 +62,14 @@ class Window(NamedTuple):
     """Which part of a training of `total` steps is differentiated.
 
     random: it begins at a step uniform in `first` .. `total` - steps; fixed: at
-    `first`; end: at `total` - steps. `share` outer steps in a row have the same random
+    `first`; end: at `total` - steps. `repeat` outer steps in a row have the same random
     beginning; from two on it is drawn from `seed` and alike for all distillations.
     """
 
     total: int
     policy: Literal["random", "end", "fixed"] = "random"
     first: int = 0
-    share: int = 1
+    repeat: int = 1
     seed: int = 0
 
 
@@ -173,8 +173,8 @@ def _problem(
     shared: PyTree,
     portions: int,
 ) -> unroll.InnerProblem:
-    def take(theta: Synthetic, x: _Step) -> Taken:
-        return Taken(*rows_of(theta, x.rows), shared if inner.paired else x.draw)
+    def take(theta: Synthetic, x: _Step) -> StepBatch:
+        return StepBatch(*rows_of(theta, x.rows), shared if inner.paired else x.draw)
 
     loss = mean_error(logits, losses.cross_entropy, inner.augment)
     return on_rows(loss, take, inner.optimiser, _rate(inner.rate), portions)
@@ -221,9 +221,9 @@ def _beginning(
     last = window.total - inner.steps
     if window.policy != "random" or window.first == last:
         return window.first if window.policy == "fixed" else last
-    if window.share > 1:
+    if window.repeat > 1:
         assert not isinstance(number, tuple), "the feed does not count steps"
-        key = jax.random.fold_in(jax.random.key(window.seed), number // window.share)
+        key = jax.random.fold_in(jax.random.key(window.seed), number // window.repeat)
     return jax.random.randint(key, (), window.first, last + 1)
 
 
@@ -273,5 +273,5 @@ def _check_window(inner: Inner, window: Window | None) -> None:
             f"distill.first={window.first}: the window of {inner.steps} steps must"
             f" begin at 0 to {window.total - inner.steps}"
         )
-    if window.share < 1:
-        raise InputError(f"distill.share={window.share}: must be at least 1")
+    if window.repeat < 1:
+        raise InputError(f"distill.window_repeat={window.repeat}: must be at least 1")

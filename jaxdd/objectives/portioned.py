@@ -13,7 +13,7 @@ from jaxdd.members import shares
 from jaxdd.training.portions import portion_rows
 from jaxdd.unroll import Adjoint, Backprop, InnerOptimiser, InnerProblem, Separable
 
-__all__ = ["Taken", "count_portions", "mean_error", "on_rows", "rows_of"]
+__all__ = ["StepBatch", "count_portions", "mean_error", "on_rows", "rows_of"]
 
 _MANY = 10080  # rows, for which `portion_rows` names the fastest number as it is
 _NEAR = 2.5  # by which factor the rows of a portion may differ from the fastest number
@@ -21,7 +21,7 @@ _ODD = 1.7  # how much farther from it an odd number of rows may count
 _LARGE = 1 << 19  # bytes of a gradient that no longer stays in a core's cache
 
 
-class Taken(NamedTuple):
+class StepBatch(NamedTuple):
     """What a step takes of the set."""
 
     image: Array  # [b,h,w,c]
@@ -31,7 +31,7 @@ class Taken(NamedTuple):
     scale: Array | float = 1.0  # [], of the loss
 
 
-Loss = Callable[[Array, Taken], Array]
+Loss = Callable[[Array, StepBatch], Array]
 """(params, rows) -> scale times a mean over the rows under their weights."""
 
 
@@ -49,7 +49,7 @@ def mean_error(
 ) -> Loss:
     """The mean error of a network's logits (params, image) on augmented rows."""
 
-    def loss(params: Array, rows: Taken) -> Array:
+    def loss(params: Array, rows: StepBatch) -> Array:
         image = rows.image
         if augment is not None:
             image = augment.apply(rows.draw, image)
@@ -61,7 +61,7 @@ def mean_error(
 
 def on_rows(
     loss: Loss,
-    take: Callable[[Any, Any], Taken],
+    take: Callable[[Any, Any], StepBatch],
     optimiser: InnerOptimiser,
     rate: float | Callable[[Any, Any], Array],
     portions: int = 1,
@@ -121,7 +121,7 @@ def count_portions(
     return 1
 
 
-def _cut(rows: Taken, portions: int) -> Taken:
+def _cut(rows: StepBatch, portions: int) -> StepBatch:
     """Rows [b,...] as [portions,b / portions,...], the mean of whose losses is theirs.
 
     A portion's mean is under its own weights, so their sum joins its scale.

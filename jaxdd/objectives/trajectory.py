@@ -29,7 +29,7 @@ from jaxdd.base import (
 )
 from jaxdd.objectives.chunks import chunks
 from jaxdd.objectives.portioned import (
-    Taken,
+    StepBatch,
     count_portions,
     mean_error,
     on_rows,
@@ -39,9 +39,8 @@ from jaxdd.training import losses
 from jaxdd.unroll import Adjoint, Backprop, InnerProblem
 
 __all__ = [
-    "Aids",
     "Labels",
-    "Student",
+    "StudentTraining",
     "applied",
     "balance",
     "end_distance",
@@ -53,8 +52,8 @@ Labels = Literal["class", "logits", "expert"]
 
 
 @dataclass(frozen=True)
-class Student:
-    """How a student is trained on the set."""
+class StudentTraining:
+    """How a student is trained on the set; by default without what AST adds."""
 
     steps: int
     """T."""
@@ -64,18 +63,8 @@ class Student:
     """Adjacent rows of the set that are always drawn together."""
     momentum: float = 0.0
     """mu: v' = mu v + g, the parameters move along v'."""
-
-
-@dataclass(frozen=True)
-class Aids:
-    """What AST adds to the distance; the defaults add nothing."""
-
-    middle: Literal["off", "agg", "adaptive"] = "off"
-    """Distances to the snapshots in between too, after T // M steps each: agg with
-    weight 1, adaptive with k / M for the k-th of M."""
     balance: int = 0
-    """Weigh the student's loss by the epoch of the start, around half of this one;
-    0 = off."""
+    """Weigh the loss by the epoch of the start, around half of this one; 0 = off."""
     perturb: float = 0.0
     """Size of random changes to the start's convolutions; 0 = off."""
 
@@ -97,14 +86,24 @@ class _Step(NamedTuple):
     scale: Array  # [], of the loss
 
 
+class _Training(NamedTuple):
+    """One student's training, ready to run."""
+
+    problem: InnerProblem
+    theta: _Theta
+    start: Array  # [p]
+    xs: _Step  # of all steps
+    adjoint: Adjoint
+
+
 def end_distance(
     network: Network,
-    student: Student,
+    training: StudentTraining,
     *,
     augment: Augment | None = None,
     adjoint: Adjoint = Backprop(),
     labels: Labels = "class",
-    aids: Aids = Aids(),
+    middle: Literal["off", "agg", "adaptive"] = "off",
 ) -> Objective:
     """Normalised squared distance of a student to an expert's later snapshot.
 
@@ -115,33 +114,33 @@ def end_distance(
 
     Args:
       network: of the experts and the student; without batch norm.
-      student: its training.
+      training: the student's.
       augment: random operations, drawn anew for every step and image; None for none.
       adjoint: how the training is differentiated; every one but `Separable` exactly.
       labels: `class` takes the set's targets as classes or probabilities, `logits` as
         logits, and `expert` the probabilities that the target snapshot gives the
         un-augmented images, without derivative (TESLA).
-      aids: further terms.
+      middle: add the distances to the snapshots in between, after T // M steps each:
+        `agg` with weight 1, `adaptive` with k / M for the k-th of M (AST).
 
     Returns:
       The objective. It reads a `Segment` without leading axis in `batch.extra` and the
       rate in `hyper["learning_rate"]`; it reports `loss`, `rate` and `end_distance`,
-      the loss without the terms of `aids`.
+      the distance to the last snapshot.
     """
     logits = applied(network)
     error = losses.soft_cross_entropy if labels == "logits" else losses.cross_entropy
-
     loss = mean_error(logits, error, augment)
 
-    def take(theta: _Theta, x: _Step) -> Taken:
+    def take(theta: _Theta, x: _Step) -> StepBatch:
         image, target = rows_of(theta, x.rows)
         draw = () if augment is None else augment.sample(x.key, len(image))
-        return Taken(image, target, draw, x.weight, x.scale)
+        return StepBatch(image, target, draw, x.weight, x.scale)
 
     def inner(image: Array, xs: _Step) -> InnerProblem:
         rows = len(image) if isinstance(xs.rows, tuple) else xs.rows.shape[1]
         portions = count_portions(network, image, rows, adjoint)
-        sgd = unroll.SGD(student.momentum)
+        sgd = unroll.SGD(training.momentum)
         return on_rows(loss, take, sgd, lambda theta, x: theta.rate, portions)
 
     def objective(
@@ -154,49 +153,45 @@ def end_distance(
         del variables, assets
         piece: Segment = batch.extra
         key_rows, key_augment, key_change = jax.random.split(key, 3)
-        start = perturbed(network, key_change, piece.start, aids.perturb)
+        start = perturbed(network, key_change, piece.start, training.perturb)
         rate = synthetic.hyper["learning_rate"].astype(start.dtype)
         target = synthetic.target
         if labels == "expert":
             target = expert_labels(logits, piece.target[-1], synthetic.image)
         theta = _Theta(synthetic.image, target, rate)
-        scale = balance(piece.epoch, aids.balance, start.dtype)
-        xs = _steps(student, len(synthetic.image), key_rows, key_augment, scale)
-        problem = inner(synthetic.image, xs)
-        distances = _arrivals(problem, theta, start, piece.target, xs, aids, adjoint)
-        total = jnp.sum(distances * jnp.asarray(_weights(len(distances), aids)))
+        scale = balance(piece.epoch, training.balance, start.dtype)
+        xs = _steps(training, len(synthetic.image), key_rows, key_augment, scale)
+        student = _Training(inner(synthetic.image, xs), theta, start, xs, adjoint)
+        ends = piece.target[-1:] if middle == "off" else piece.target
+        distances = _distances(student, ends)
+        total = jnp.sum(distances * jnp.asarray(_weights(len(distances), middle)))
         return total, {"loss": total, "rate": rate, "end_distance": distances[-1]}
 
     return objective
 
 
 def _steps(
-    student: Student, size: int, key_rows: Key, key_augment: Key, scale: Array
+    training: StudentTraining,
+    size: int,
+    key_rows: Key,
+    key_augment: Key,
+    scale: Array,
 ) -> _Step:
     """The inputs of all steps. The keys are inputs too, so that a step that is computed
     again augments as it did before."""
-    steps = student.steps
+    steps, batch, group = training.steps, training.batch, training.group
     keys = jax.random.split(key_augment, steps)
     scales = jnp.broadcast_to(scale, (steps,))
-    if student.batch >= size:
+    if batch >= size:
         return _Step((), (), keys, scales)
-    rows, weight = chunks(key_rows, steps, student.batch, size, student.group)
-    whole = (size // student.group) % (student.batch // student.group) == 0
+    rows, weight = chunks(key_rows, steps, batch, size, group)
+    whole = (size // group) % (batch // group) == 0
     return _Step(rows, () if whole else weight, keys, scales)
 
 
-def _arrivals(
-    problem: InnerProblem,
-    theta: _Theta,
-    start: Array,
-    targets: Array,
-    xs: _Step,
-    aids: Aids,
-    adjoint: Adjoint,
-) -> Array:
-    """Distances to the targets [k,p] that are matched, in order of time [k]."""
-    if aids.middle == "off":
-        targets = targets[-1:]
+def _distances(student: _Training, targets: Array) -> Array:
+    """Normalised squared distances [k] to the targets [k,p], in order of time."""
+    problem, theta, start, xs, adjoint = student
     steps = xs.key.shape[0]
     piece = steps // len(targets)
     ends = [*(piece * (k + 1) for k in range(len(targets) - 1)), steps]
@@ -215,9 +210,9 @@ def _squares(vector: Array) -> Array:
     return jnp.sum(jnp.square(vector))
 
 
-def _weights(count: int, aids: Aids) -> list[float]:
-    """Of the distances; the last is the end."""
-    if aids.middle == "adaptive":
+def _weights(count: int, middle: str) -> list[float]:
+    """Weights of the distances; the last is the end."""
+    if middle == "adaptive":
         return [*(k / count for k in range(1, count)), 1.0]
     return [1.0] * count
 
@@ -257,8 +252,8 @@ def expert_labels(
     logits: Callable[[Array, Array], Array], vector: Array, image: Array
 ) -> Array:
     """Probabilities [m,k] that a snapshot gives images, without derivative."""
-    found = logits(vector, jax.lax.stop_gradient(image))
-    return jax.lax.stop_gradient(jax.nn.softmax(found, axis=-1))
+    output = logits(vector, jax.lax.stop_gradient(image))
+    return jax.lax.stop_gradient(jax.nn.softmax(output, axis=-1))
 
 
 def applied(network: Network) -> Callable[[Array, Array], Array]:

@@ -154,10 +154,10 @@ def test_random_windows_cover_their_range():
 
 
 def test_shared_windows_stay_for_their_steps():
-    found = _starts(Window(40, "random", share=4)).reshape(-1, 4)
+    found = _starts(Window(40, "random", repeat=4)).reshape(-1, 4)
     assert (found == found[:, :1]).all()
     assert len(set(found[:, 0])) > 4
-    again = _starts(Window(40, "random", share=4, seed=1)).reshape(-1, 4)
+    again = _starts(Window(40, "random", repeat=4, seed=1)).reshape(-1, 4)
     assert not np.array_equal(found, again)
 
 
@@ -327,7 +327,7 @@ def test_learned_rates_of_steps_are_used(x64, key):
         (Window(2), "total=2"),
         (Window(8, "random", 6), "first=6"),
         (Window(8, "middle"), "policy='middle'"),
-        (Window(8, share=0), "share=0"),
+        (Window(8, repeat=0), "window_repeat=0"),
     ],
 )
 def test_windows_outside_the_training_are_refused(window, word):

@@ -13,11 +13,8 @@ from jaxdd.objectives import portioned
 from jaxdd.objectives.outer import Inner, trained_loss
 from jaxdd.objectives.portioned import count_portions
 from jaxdd.objectives.rows import drawn_rows
-from jaxdd.objectives.trajectory import Aids, Student, end_distance
-from jaxdd.records import (
-    AugmentSpec,
-    ConvNet,
-)
+from jaxdd.objectives.trajectory import StudentTraining, end_distance
+from jaxdd.records import AugmentSpec, ConvNet
 from jaxdd.unroll import SGD, Backprop, Forward, Implicit, Separable
 
 SHAPE, CLASSES, ROWS = (4, 4, 1), 3, 6
@@ -64,11 +61,15 @@ def assert_equal(one, other):
     [
         (
             Backprop(),
-            Student(3, ROWS, momentum=0.9),
+            StudentTraining(3, ROWS, momentum=0.9, balance=9),
             AugmentSpec(policy="dsa", strategy="color_crop"),
         ),
-        (Backprop("nested", 2), Student(3, 4, group=2), AugmentSpec(crop=1, noise=0.1)),
-        (Separable(), Student(2, 4), None),
+        (
+            Backprop("nested", 2),
+            StudentTraining(3, 4, group=2, balance=9),
+            AugmentSpec(crop=1, noise=0.1),
+        ),
+        (Separable(), StudentTraining(2, 4, balance=9), None),
     ],
     ids=["whole set", "chunks", "separable"],
 )
@@ -83,7 +84,6 @@ def test_distances_are_the_same_in_portions(
         augment=operations and augment.build(operations, SHAPE),
         adjoint=adjoint,
         labels="logits",
-        aids=Aids(balance=9),
     )
     flat = ravel_pytree(jax.jit(NETWORK.init)(jax.random.key(0)).params)[0]
     start = jnp.asarray(flat, jnp.float64)

@@ -12,8 +12,7 @@ from jax.flatten_util import ravel_pytree
 from jaxdd import augment, networks
 from jaxdd.base import Batch, Segment, Synthetic
 from jaxdd.objectives.trajectory import (
-    Aids,
-    Student,
+    StudentTraining,
     applied,
     balance,
     end_distance,
@@ -59,7 +58,7 @@ def value(objective, image, target, rate, start, targets, epoch=0, key=0):
 
 
 def student(steps, **options):
-    return Student(steps=steps, **({"batch": 6} | options))
+    return StudentTraining(steps=steps, **({"batch": 6} | options))
 
 
 def cross_entropy(vector, image, label):
@@ -256,7 +255,7 @@ def test_labels_of_the_expert_are_its_probabilities_without_derivative(x64):
 @pytest.mark.parametrize(("middle", "first"), [("agg", 1.0), ("adaptive", 0.5)])
 def test_targets_in_between_are_matched_where_the_student_is(middle, first, x64):
     start, halfway, target = vectors(3)
-    objective = end_distance(NET, student(5, momentum=0.9), aids=Aids(middle=middle))
+    objective = end_distance(NET, student(5, momentum=0.9), middle=middle)
     both = jnp.stack([halfway, target])
     run = lambda x: value(objective, x, LABEL, 0.2, start, both)
     want = lambda x: (
@@ -270,11 +269,11 @@ def test_targets_in_between_are_matched_where_the_student_is(middle, first, x64)
 
 def test_one_epoch_has_nothing_in_between(x64):
     start, target = vectors(2)
-    run = lambda aids: value(
-        end_distance(NET, student(3), aids=aids),
+    run = lambda middle: value(
+        end_distance(NET, student(3), middle=middle),
         *(images(), LABEL, 0.2, start, target[None]),
     )
-    assert float(run(Aids(middle="agg"))) == float(run(Aids()))
+    assert float(run("agg")) == float(run("off"))
 
 
 def test_balance_weighs_late_starts_more(x64):
@@ -285,7 +284,7 @@ def test_balance_weighs_late_starts_more(x64):
         np.testing.assert_allclose(found, factor, rtol=1e-12)
     assert float(balance(jnp.asarray(4), 0)) == 1.0
     start, target = vectors(2)
-    objective = end_distance(NET, student(3), aids=Aids(balance=9))
+    objective = end_distance(NET, student(3, balance=9))
     found = value(objective, images(), LABEL, 0.2, start, target[None], epoch=6)
     scaled = plain(images(), 0.2, start, target, 3, scale=log5(10))
     np.testing.assert_allclose(found, scaled, rtol=1e-12)
@@ -308,9 +307,8 @@ def test_perturbation_moves_convolutions_within_their_size(x64):
 
 def test_perturbed_starts_are_the_start_of_the_distance_too(x64):
     start, target = vectors(2, CONV)
-    aids = Aids(perturb=5.0)
     found = value(
-        end_distance(CONV, student(2), aids=aids),
+        end_distance(CONV, student(2, perturb=5.0)),
         *(images(), LABEL, 0.0, start, target[None]),
     )
     assert float(found) == 1.0

@@ -75,20 +75,20 @@ class DdConfig:
     """Settings of DD; the defaults are the code's for MNIST and random networks."""
 
     network: NetworkSpec = LeNet(initialiser="xavier")
-    """Without batch norm."""
+    """Network that is trained; without batch norm."""
     start: Literal["random", "fixed", "trained"] = "random"
     """Where networks begin: anew at every step, always with the same weights, or as
     one of `experts` ends."""
     start_seed: int = 0
-    """fixed: of these weights."""
+    """Seed of the weights of a fixed start."""
     experts: Experts = Experts(epochs=5, count=20)
-    """trained: how; their network is `network`."""
+    """How trained starts are trained; their network is `network`."""
     batches: int = 10
-    """K; it divides the images per class."""
-    epochs: int = 3
-    """E, passes over them; the training has E K steps."""
+    """K: batches of the set; it divides the images per class."""
+    passes: int = 3
+    """E: passes over the batches; the training has E K steps."""
     rate: float = 0.02
-    """The learning rate of every step at first."""
+    """Learning rate of every step at first."""
     batch: int = 1024
     """Real images an outer step."""
     attack: tuple[int, ...] = ()
@@ -96,11 +96,13 @@ class DdConfig:
     optimiser: OptimiserSpec = Adam(
         0.01, b1=0.5, schedule=Steps(tuple(i / 10 for i in range(1, 10)), 0.5)
     )
-    """Of the images and the rates, before their softplus. The default halves the
-    learning rate every 40 of 400 epochs."""
+    """Optimiser of the images and the rates, before their softplus. The default halves
+    the learning rate every 40 of 400 epochs."""
     init: Literal["noise", "unit_noise", "xavier", "real", "class_mean", "kmeans"] = (
         "noise"
     )
+    """Where images start: normal noise, the same of unit norm, Glorot's uniform noise,
+    random real ones, class means, or those nearest to cluster centres."""
     adjoint: AdjointSpec = AdjointSpec()
     """How the training is differentiated. "fused" is faster off CPU."""
     meta_batch: int = 1
@@ -110,35 +112,26 @@ class DdConfig:
 
 
 def dd(task: Task, config: DdConfig = DdConfig()) -> Distiller:
-    """DD for a task.
-
-    Args:
-      task: image shape, classes, images per class and precision.
-      config: settings.
+    """DD for a task, with images per class that K divides.
 
     Returns:
       The distiller; its sets bring `hyper["rates"]`, [E,K].
-
-    Raises:
-      InputError: a number out of range, batch norm, images per class that K does not
-        divide, or an adjoint that the training does not allow.
     """
     _check(task, config)
     network = networks.build(
         config.network, task.image_shape, task.num_classes, dtype=task.dtype
     )
-    decoder, group = _with_rates(noisy_pixels(task, config.init), config), 1
-    if config.flip:
-        decoder, group = flip(decoder), 2
+    decoder = _with_rates(noisy_pixels(task, config.init), config)
+    rows = (2 if config.flip else 1) * (task.ipc or 0)
     inner = Inner(
-        steps=config.epochs * config.batches,
+        steps=config.passes * config.batches,
         optimiser=unroll.SGD(),
         rate=_rate_of_step,
-        rows=ordered_rows(task.num_classes, group * (task.ipc or 0), config.batches),
+        rows=ordered_rows(task.num_classes, rows, config.batches),
     )
     pool, needs = _pool(config, network)
     return compose(
-        decoder=decoder,
+        decoder=flip(decoder) if config.flip else decoder,
         objective=trained_loss(
             network,
             inner,
@@ -157,7 +150,7 @@ def _with_rates(decoder: Decoder, config: DdConfig) -> Decoder:
     """Sets that bring the rates [E,K]; learned is what their softplus is taken of."""
     # The inverse of softplus.
     start = config.rate + math.log(-math.expm1(-config.rate))
-    raw = jnp.full((config.epochs, config.batches), start)
+    raw = jnp.full((config.passes, config.batches), start)
     return with_hyper(
         decoder,
         {"raw_rates": raw},
@@ -179,7 +172,7 @@ def _pool(config: DdConfig, network: Network) -> tuple[Pool, tuple[ExpertsNeed, 
 
 
 def _check(task: Task, config: DdConfig) -> None:
-    check_numbers(config, counts=("batches", "epochs", "batch"), positive=("rate",))
+    check_numbers(config, counts=("batches", "passes", "batch"), positive=("rate",))
     classes = range(task.num_classes)
     if config.attack and (
         len(config.attack) != 2 or any(c not in classes for c in config.attack)

@@ -10,9 +10,9 @@ from typing import Any
 
 from jaxdd.methods.bilevel._presets import smoke
 from jaxdd.methods.bilevel.dd import DdConfig
-from jaxdd.presets.digits import DIGITS, DIGITS_MLP
+from jaxdd.presets.digits import DIGITS_MLP, on_digits
 from jaxdd.presets.figures import measured, unrecorded, with_figures
-from jaxdd.presets.mnist import MNIST, MNIST_NET
+from jaxdd.presets.mnist import MNIST_NET, on_mnist
 from jaxdd.records import (
     Adam,
     AlexNet,
@@ -63,40 +63,34 @@ _LENET = LeNet(initialiser="xavier")
 _ALEXNET = AlexNet(norm="none", initialiser="xavier")
 
 PRESETS: dict[str, Preset] = {
-    "digits": Preset(
-        distill=DdConfig(
+    "digits": on_digits(
+        DdConfig(
             network=DIGITS_MLP,
             batches=5,
-            epochs=2,
+            passes=2,
             rate=0.1,
             batch=512,
             optimiser=Adam(0.01, b1=0.5),
         ),
-        data=DIGITS,
+        500,
         ipc=5,
-        steps=500,
         evaluate=_replayed("digits_replayed", DIGITS_MLP),
         source="the paper's recipe, small",
-        hours="a minute",
-        hardware="2 CPU cores",
     ),
-    "mnist": Preset(
-        distill=DdConfig(
+    "mnist": on_mnist(
+        DdConfig(
             network=MNIST_NET,
             batches=1,
-            epochs=10,
+            passes=10,
             rate=0.05,
             batch=256,
             # Four times more, or without an end to it, and the loss jumps back up.
             optimiser=Adam(0.005, b1=0.5, schedule=Decay("cosine")),
         ),
-        data=MNIST,
-        ipc=1,
-        steps=500,
+        500,
         evaluate=_replayed("mnist_d2_replayed", MNIST_NET),
         source="the paper's recipe, small, on the field's ConvNet",
         hours="about 5 minutes",
-        hardware="2 CPU cores",
     ),
     "mnist_paper": _paper("mnist", _LENET, 10, 0.795),
     "mnist_fixed_paper": _paper("mnist", _LENET, 1, 0.94, start="fixed"),
@@ -115,7 +109,7 @@ PRESETS = with_figures(
 SMOKE = smoke(
     DdConfig,
     batches=1,
-    epochs=3,
+    passes=3,
     rate=0.3,
     optimiser=Adam(0.03, b1=0.5),
 )

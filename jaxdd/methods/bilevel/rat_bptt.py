@@ -36,118 +36,80 @@ from typing import Literal
 
 import optax
 
-from jaxdd import networks, unroll
-from jaxdd.augment import inner_augment
+from jaxdd import unroll
 from jaxdd.base import Decoder, Distiller, Method, Parts, Task, Uniform
 from jaxdd.composition import compose
 from jaxdd.decoders import flip, learned_probabilities, noisy_pixels
 from jaxdd.errors import check_numbers
-from jaxdd.objectives.outer import Inner, Window, trained_loss
-from jaxdd.objectives.rows import drawn_rows
+from jaxdd.methods.bilevel._unrolled import InnerConfig, inner_training, network_of
+from jaxdd.objectives.outer import Window, trained_loss
 from jaxdd.pools import fresh
-from jaxdd.records import (
-    Adam,
-    AdjointSpec,
-    AugmentSpec,
-    ConvNet,
-    NetworkSpec,
-    OptimiserSpec,
-)
+from jaxdd.records import Adam, AugmentSpec, OptimiserSpec
 from jaxdd.training import optimisers
 
 __all__ = ["METHOD", "RatBpttConfig", "rat_bptt"]
 
 
 @dataclass(frozen=True)
-class RatBpttConfig:
+class RatBpttConfig(InnerConfig):
     """Settings of RaT-BPTT; the defaults are the paper's for CIFAR-10 at ipc 10."""
 
-    network: NetworkSpec = ConvNet(width=(128, 128, 128))
-    """Without batch norm."""
     inner_steps: int = 60
-    """M, of the window."""
+    """M: steps of the window."""
     total: int = 200
-    """N, of the longest training."""
+    """N: steps of the longest training."""
     policy: Literal["random", "end", "fixed"] = "random"
     """Where the window begins: anywhere, N - M, or `first`."""
     first: int = 0
-    """s_min, the earliest beginning of a random window."""
-    share: int = 10
+    """s_min: the earliest beginning of a random window."""
+    window_repeat: int = 10
     """Outer steps in a row with the same random window. The paper's is an epoch of the
     real data; 1 = each its own."""
-    inner_optimiser: Literal["adam", "sgd"] = "adam"
+    network_optimiser: Literal["adam", "sgd"] = "adam"
+    """Optimiser of the inner training."""
     rate: float = 1e-3
-    """Of the inner training."""
-    momentum: float = 0.9
-    """sgd: of the inner training."""
+    """Learning rate of the inner training."""
     weight_decay: float = 5e-4
-    """sgd: of the inner training."""
-    inner_per_class: int = 10
-    """Synthetic images of each class in an inner step; 0 = all."""
+    """Weight decay of the inner training, by SGD."""
     inner_classes: int = 0
     """Random classes in an inner step; 0 = all."""
     batch: int = 5000
     """Real images an outer step."""
     augment: AugmentSpec = AugmentSpec(policy="dsa", strategy="flip_rotate")
-    """Of every inner step, and once more of the real batch; one operation each, with
-    parameters of every image's own."""
+    """Augmentation of every inner step, and once more of the real batch; one operation
+    each, with parameters of every image's own."""
     labels: Literal["hard", "learned"] = "hard"
     """learned: weights of the classes, from one-hot on, kept at or above 0."""
     optimiser: OptimiserSpec = Adam(1e-3)
-    """Of the images, and of learned labels."""
+    """Optimiser of the images, and of learned labels."""
     label_scale: float = 1.0
     """The labels' learning rate is the images' divided by this."""
     clip_factor: float = 2.0
     """The gradient of the images is clipped at this multiple of its norm's average."""
     clip_decay: float = 0.9
-    """Of that average."""
+    """Decay of that average."""
     init: Literal["unit_noise", "noise", "xavier", "real", "class_mean", "kmeans"] = (
         "unit_noise"
     )
-    adjoint: AdjointSpec = AdjointSpec()
-    """How the window is differentiated. "mixed" is faster off CPU."""
-    meta_batch: int = 1
-    """Networks whose gradients are averaged in an outer step."""
-    flip: bool = False
-    """Train on every image and its mirror image (FYI); what is stored stays."""
+    """Where images start: normal noise of unit norm, the same as it is, Glorot's
+    uniform noise, random real ones, class means, or those nearest to cluster
+    centres."""
 
 
 def rat_bptt(task: Task, config: RatBpttConfig = RatBpttConfig()) -> Distiller:
-    """RaT-BPTT for a task.
-
-    Args:
-      task: image shape, classes, images per class and precision.
-      config: settings.
-
-    Returns:
-      The distiller; its feed is `config.batch` real images.
-
-    Raises:
-      InputError: a number out of range, a window outside of the training, batch norm,
-        an augmentation without meaning here, or an adjoint that the training does not
-        allow.
-    """
+    """RaT-BPTT for a task; its feed is `config.batch` real images."""
     _check(config)
-    network = networks.build(
-        config.network, task.image_shape, task.num_classes, dtype=task.dtype
+    network = network_of(task, config)
+    inner = inner_training(
+        task,
+        config,
+        task.ipc or 0,
+        optimiser=unroll.Adam() if config.network_optimiser == "adam" else None,
+        inner_classes=config.inner_classes,
     )
-    decoder, group = _decoder(task, config), 2 if config.flip else 1
-    inner = Inner(
-        steps=config.inner_steps,
-        optimiser=_inner_optimiser(config),
-        rate=config.rate,
-        rows=drawn_rows(
-            task.num_classes,
-            group * (task.ipc or 0),
-            config.inner_per_class,
-            config.inner_classes,
-            group=group,
-        ),
-        augment=inner_augment(config.augment, task.image_shape),
-    )
-    window = Window(config.total, config.policy, config.first, config.share)
+    window = Window(config.total, config.policy, config.first, config.window_repeat)
     return compose(
-        decoder=decoder,
+        decoder=_decoder(task, config),
         objective=trained_loss(
             network, inner, window=window, adjoint=unroll.named(config.adjoint)
         ),
@@ -165,14 +127,8 @@ def _decoder(task: Task, config: RatBpttConfig) -> Decoder:
     return flip(decoder) if config.flip else decoder
 
 
-def _inner_optimiser(config: RatBpttConfig) -> unroll.InnerOptimiser:
-    if config.inner_optimiser == "adam":
-        return unroll.Adam()
-    return unroll.SGD(config.momentum, config.weight_decay)
-
-
 def _outer(task: Task, config: RatBpttConfig) -> optax.GradientTransformation:
-    """Of the images with their clipping, and of the labels without."""
+    """An optimiser of the images with their clipping, one of the labels without."""
     slower = dataclasses.replace(
         config.optimiser,
         learning_rate=config.optimiser.learning_rate / config.label_scale,
@@ -190,7 +146,7 @@ def _outer(task: Task, config: RatBpttConfig) -> optax.GradientTransformation:
 def _check(config: RatBpttConfig) -> None:
     check_numbers(
         config,
-        counts=("inner_steps", "total", "share", "batch"),
+        counts=("inner_steps", "total", "window_repeat", "batch"),
         positive=("rate", "label_scale", "clip_factor"),
         not_negative=("weight_decay",),
         shares=("momentum", "clip_decay"),

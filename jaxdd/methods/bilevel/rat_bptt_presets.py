@@ -7,13 +7,14 @@ last. `tiny_end_code` has the window at the end; ImageNet is a folder of class f
 at 64 pixels.
 """
 
+from functools import partial
 from typing import Any
 
-from jaxdd.methods.bilevel._presets import smoke
+from jaxdd.methods.bilevel._presets import FLIP_ROTATE, smoke
 from jaxdd.methods.bilevel.rat_bptt import RatBpttConfig
-from jaxdd.presets.digits import DIGITS, DIGITS_MLP, DIGITS_STUDENT
+from jaxdd.presets.digits import DIGITS_MLP, on_digits
 from jaxdd.presets.figures import measured, with_figures
-from jaxdd.presets.mnist import MNIST, MNIST_NET, MNIST_STUDENT
+from jaxdd.presets.mnist import MNIST_NET, on_mnist
 from jaxdd.records import (
     Adam,
     AugmentSpec,
@@ -27,28 +28,24 @@ from jaxdd.records import (
 
 __all__ = ["PRESETS", "SMOKE"]
 
-_PLAIN = AugmentSpec()
-_FLIP_ROTATE = AugmentSpec(policy="dsa", strategy="flip_rotate")
-
 
 def _paper(
     data: DataSpec,
-    expected: float,
-    *,
     ipc: int,
+    accuracy: float,
+    *,
     depth: int = 3,
-    share: int = 10,
-    students: int,
-    hours: str = "tens (estimate)",
+    student_batch: int = 100,
+    window_repeat: int = 10,
     **settings: Any,
 ) -> Preset:
     """One row of the repository's scripts; students learn as the set's networks do.
 
-    `share` is the number of real batches in an epoch, which have the same window.
+    `window_repeat` is the number of real batches in an epoch, which have one window.
     """
     network = ConvNet(width=(128,) * depth)
     return Preset(
-        distill=RatBpttConfig(network=network, share=share, **settings),
+        distill=RatBpttConfig(network=network, window_repeat=window_repeat, **settings),
         data=data,
         ipc=ipc,
         steps=60_000,
@@ -57,14 +54,14 @@ def _paper(
             network=network,
             train=Recipe(
                 steps=1000,
-                batch=students,
+                batch=student_batch,
                 optimiser=Adam(1e-3),
-                augment=_FLIP_ROTATE,
+                augment=FLIP_ROTATE,
             ),
         ),
-        expected=(Expected("accuracy", expected, "AT-BPTT, table (second hand)"),),
+        expected=(Expected("accuracy", accuracy, "AT-BPTT, table (second hand)"),),
         source="Feng, Vedantam and Kempe, ICLR 2024; README of their repository",
-        hours=hours,
+        hours="tens (estimate)",
         hardware="one GPU",
         scale="paper",
     )
@@ -74,106 +71,70 @@ _CIFAR10 = DataSpec("cifar10", whitening="zca_kip")
 _CIFAR100 = DataSpec("cifar100", whitening="zca_kip")
 _TINY = DataSpec("tinyimagenet", whitening="zca_kip")
 _SLOW = Adam(3e-4)
-_FEW = {"inner_per_class": 1, "labels": "learned"}
+_few = partial(_paper, inner_per_class=1, labels="learned")
+_large = partial(_few, depth=4, student_batch=50, inner_classes=50, optimiser=_SLOW)
 
 PRESETS: dict[str, Preset] = {
-    "digits": Preset(
-        distill=RatBpttConfig(
+    "digits": on_digits(
+        RatBpttConfig(
             network=DIGITS_MLP,
             inner_steps=40,
             total=200,
-            share=1,
-            inner_optimiser="sgd",
+            window_repeat=1,
+            network_optimiser="sgd",
             rate=0.05,
             momentum=0.0,
             weight_decay=0.0,
             inner_per_class=0,
             batch=640,
-            augment=_PLAIN,
+            augment=AugmentSpec(),
             optimiser=Adam(3e-3),
             init="noise",
         ),
-        data=DIGITS,
-        ipc=1,
-        steps=3000,
-        evaluate=DIGITS_STUDENT,
+        3000,
         source="a small version of the paper's recipe, with plain steps inside",
-        hours="a minute",
-        hardware="2 CPU cores",
     ),
-    "mnist": Preset(
-        distill=RatBpttConfig(
+    "mnist": on_mnist(
+        RatBpttConfig(
             network=MNIST_NET,
             inner_steps=20,
             total=80,
-            share=1,
+            window_repeat=1,
             rate=3e-3,
             inner_per_class=0,
             batch=256,
-            augment=_PLAIN,
+            augment=AugmentSpec(),
             optimiser=Adam(0.01),
             init="class_mean",
         ),
-        data=MNIST,
-        ipc=1,
-        steps=400,
-        evaluate=MNIST_STUDENT,
-        source="a small version of the paper's recipe, for two CPU cores",
+        400,
         hours="about 10 minutes",
-        hardware="2 CPU cores",
     ),
-    "cifar10_paper": _paper(_CIFAR10, 0.694, ipc=10, students=100),
-    "cifar100_paper": _paper(
-        *(_CIFAR100, 0.475), ipc=10, students=100, inner_steps=100, total=300, **_FEW
-    ),
-    "cifar100_ipc1_paper": _paper(
-        *(_CIFAR100, 0.353),
-        ipc=1,
-        students=100,
+    "cifar10_paper": _paper(_CIFAR10, 10, 0.694),
+    "cifar100_paper": _few(_CIFAR100, 10, 0.475, inner_steps=100, total=300),
+    "cifar100_ipc1_paper": _few(
+        _CIFAR100,
+        1,
+        0.353,
         inner_steps=90,
         total=130,
         policy="end",
         optimiser=_SLOW,
-        **_FEW,
     ),
-    "tiny_paper": _paper(
-        *(_TINY, 0.244),
-        ipc=10,
-        depth=4,
-        share=100,
-        students=50,
-        inner_steps=100,
-        total=300,
-        batch=1000,
-        inner_classes=50,
-        optimiser=_SLOW,
-        **_FEW,
+    "tiny_paper": _large(
+        _TINY, 10, 0.244, inner_steps=100, total=300, batch=1000, window_repeat=100
     ),
-    "tiny_end_code": _paper(
-        *(_TINY, 0.244),
-        ipc=10,
-        depth=4,
-        students=50,
-        inner_steps=90,
-        total=270,
-        policy="end",
-        batch=2000,
-        inner_classes=50,
-        optimiser=_SLOW,
-        **_FEW,
+    "tiny_end_code": _large(
+        _TINY, 10, 0.244, inner_steps=90, total=270, batch=2000, policy="end"
     ),
-    "imagenet_paper": _paper(
-        *(DataSpec("folder", resize=64), 0.108),
-        ipc=1,
-        depth=4,
-        students=50,
+    "imagenet_paper": _large(
+        DataSpec("folder", resize=64),
+        1,
+        0.108,
         inner_steps=80,
         total=280,
-        policy="end",
         batch=1500,
-        inner_classes=50,
-        optimiser=_SLOW,
-        **_FEW,
+        policy="end",
     ),
 }
 

@@ -1,14 +1,16 @@
 """What the presets of the methods that match trajectories share."""
 
 import dataclasses
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from jaxdd import augment
 from jaxdd.presets import protocols
-from jaxdd.presets.digits import DIGITS, DIGITS_MLP, DIGITS_STUDENT
+from jaxdd.presets.digits import DIGITS_MLP, DIGITS_STUDENT, on_digits
 from jaxdd.presets.fitting import filled
 from jaxdd.presets.fitting import plain as presets
-from jaxdd.presets.mnist import MNIST_NET, MNIST_STUDENT
+from jaxdd.presets.mnist import MNIST_NET, MNIST_STUDENT, on_mnist
 from jaxdd.records import (
     ConvNet,
     DataSpec,
@@ -87,34 +89,29 @@ def soft(protocol: Protocol) -> Protocol:
 
 def experts(depth: int, **changes: Any) -> Experts:
     """The papers' experts: 100 ConvNets of width 128, 50 epochs, with augmentation."""
-    made = Experts(
+    plain = Experts(
         network=ConvNet(width=(128,) * depth),
         recipe=Recipe(batch=256, optimiser=sgd(0.01, 0.0), augment=_DSA),
     )
-    return dataclasses.replace(made, **changes)
+    return dataclasses.replace(plain, **changes)
+
+
+_SMALL: dict[str, Any] = {
+    "inner_steps": 20,
+    "rate": 0.05,
+    "rate_optimiser": sgd(1e-4),  # ten times more and the rate collapses at first
+}
+_EARLY = {"expert_epochs": 1, "last": 2}  # later, ten images cannot follow
 
 
 def digits(
     config: type, *, evaluate: Protocol = DIGITS_STUDENT, **settings: Any
 ) -> Preset:
     """One image per class of the embedded digits, in seconds."""
-    common: dict[str, Any] = {
-        "experts": DIGITS_EXPERTS,
-        "inner_steps": 20,
-        "last": 8,
-        "optimiser": sgd(5.0),
-        "rate": 0.05,
-        "rate_optimiser": sgd(1e-4),
-    }
-    return Preset(
-        distill=config(**common | settings),
-        data=DIGITS,
-        ipc=1,
-        steps=1500,
-        evaluate=evaluate,
-        source="a small version of the paper's recipe, for two CPU cores",
-        hours="a minute with its experts",
-        hardware="2 CPU cores",
+    common = {"experts": DIGITS_EXPERTS, "last": 8, "optimiser": sgd(5.0)}
+    distill = config(**_SMALL | common | settings)
+    return on_digits(
+        distill, 1500, evaluate=evaluate, hours="a minute with its experts"
     )
 
 
@@ -122,47 +119,23 @@ def mnist(
     config: type, *, evaluate: Protocol = MNIST_STUDENT, **settings: Any
 ) -> Preset:
     """One image per class of a tenth of MNIST, in minutes."""
-    common: dict[str, Any] = {
-        "experts": MNIST_EXPERTS,
-        "inner_steps": 20,
-        "epochs": 1,
-        "last": 2,  # later, ten images cannot follow
-        "optimiser": sgd(1000.0),
-        "rate": 0.05,
-        "rate_optimiser": sgd(1e-4),  # ten times more and the rate collapses at first
-    }
-    return Preset(
-        distill=config(**common | settings),
+    common = {"experts": MNIST_EXPERTS, "optimiser": sgd(1000.0)}
+    return on_mnist(
+        config(**_SMALL | _EARLY | common | settings),
         data=DataSpec("mnist", train_limit=6000),
-        ipc=1,
-        steps=300,
         evaluate=evaluate,
-        source="a small version of the paper's recipe, for two CPU cores",
         hours="minutes with its experts",
-        hardware="2 CPU cores",
     )
 
 
 def cifar10_cpu(config: type, **settings: Any) -> Preset:
     """One image per class of a tenth of CIFAR-10, in minutes."""
-    common: dict[str, Any] = {
-        "experts": CIFAR_CPU_EXPERTS,
-        "inner_steps": 20,
-        "epochs": 1,
-        "last": 2,
-        "optimiser": sgd(300.0),
-        "rate": 0.05,
-        "rate_optimiser": sgd(1e-4),
-    }
-    return Preset(
-        distill=config(**common | settings),
+    common = {"experts": CIFAR_CPU_EXPERTS, "optimiser": sgd(300.0)}
+    return on_mnist(
+        config(**_SMALL | _EARLY | common | settings),
         data=DataSpec("cifar10", train_limit=5000),
-        ipc=1,
-        steps=300,
         evaluate=_CIFAR_STUDENT,
-        source="a small version of the paper's recipe, for two CPU cores",
         hours="minutes with its experts",
-        hardware="2 CPU cores",
     )
 
 
@@ -170,14 +143,12 @@ def row(
     config: type,
     data: str,
     ipc: int,
-    student: tuple[int, int, int],
-    rates: tuple[float, float, float],
     *,
     accuracy: float | None = None,
     source: str = "",
     zca: bool = False,
     iterations: int = 5000,
-    expert: dict[str, Any] | None = None,
+    expert: Mapping[str, Any] = MappingProxyType({}),
     protocol: str = "mtt",
     **settings: Any,
 ) -> Preset:
@@ -187,37 +158,32 @@ def row(
       config: of the method.
       data: short name of the data.
       ipc: images per class.
-      student: T, M and T+.
-      rates: of the images, of the student's rate, and that rate itself.
       accuracy: what the authors report.
       source: of the settings.
       zca: whiten as the authors do; otherwise standardise.
       iterations: outer steps.
       expert: what differs from `experts`.
       protocol: of the students.
-      **settings: further ones.
+      **settings: what differs from most rows, fields of `config`.
     """
     spec, depth = _DATA[data]
-    steps, epochs, last = student
-    images, learned, rate = rates
-    found = () if accuracy is None else (Expected("accuracy", accuracy, source),)
+    common = {
+        "experts": experts(depth, **expert),
+        "inner_steps": 20,
+        "expert_epochs": 2,
+        "optimiser": sgd(1000.0),
+        "rate": 0.01,
+        "rate_optimiser": sgd(1e-5),
+        "augment": _DSA,
+    }
+    reported = () if accuracy is None else (Expected("accuracy", accuracy, source),)
     return Preset(
-        distill=config(
-            experts=experts(depth, **(expert or {})),
-            inner_steps=steps,
-            epochs=epochs,
-            last=last,
-            optimiser=sgd(images),
-            rate=rate,
-            rate_optimiser=sgd(learned),
-            augment=_DSA,
-            **settings,
-        ),
+        distill=config(**common | settings),
         data=dataclasses.replace(spec, whitening="zca_kornia") if zca else spec,
         ipc=ipc,
         steps=iterations,
         evaluate=protocols.named(protocol, (_SIDE[depth], _SIDE[depth], 3)),
-        expected=found,
+        expected=reported,
         source=source,
         hours="about an hour with its experts (estimate)",
         hardware="one GPU",

@@ -30,13 +30,11 @@ Expected: on digits at least `mtt`'s accuracy less a point.
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 from jaxdd.base import Distiller, Method, Parts, Task
-from jaxdd.errors import InputError
-from jaxdd.methods.trajectory._matching import Options, TrajectoryConfig, matching
-from jaxdd.objectives.trajectory import Aids
-from jaxdd.records import AdjointSpec, Experts, Recipe, Sgd, Steps
+from jaxdd.methods.trajectory._config import Init, Middle, TrajectoryConfig
+from jaxdd.methods.trajectory._matching import matching
+from jaxdd.records import Experts, Recipe, Sgd, Steps
 
 __all__ = ["EXPERT_OPTIMISER", "METHOD", "AstConfig", "ast"]
 
@@ -51,52 +49,26 @@ class AstConfig(TrajectoryConfig):
     experts: Experts = Experts(
         recipe=Recipe(batch=256, optimiser=EXPERT_OPTIMISER), kind="smooth"
     )
-    """The networks whose trajectories are matched, and their training."""
+    """Networks whose trajectories are matched, and their training."""
     last: int = 30
-    """The epoch before which a student starts (T+)."""
-    init: Literal[
-        "real", "noise", "class_mean", "kmeans", "k_center", "representative", "correct"
-    ] = "representative"
+    """T+: the epoch before which a student starts."""
+    init: Init = "representative"
     """Where images start; representative: real ones nearest to the centres of clusters
     of an expert's logits."""
     momentum: float = 0.9
-    """Of the student; 0 = none. It makes the rate 1 / (1 - momentum) times as
-    effective."""
-    middle: Literal["off", "agg", "adaptive"] = "agg"
-    """Match the snapshots in between too, after T // M steps each: with weight 1, or
-    with k / M for the k-th."""
-    balance: bool = False
-    """Weigh the student's loss by the epoch of the start, around T+ / 2."""
+    """Momentum of the student's steps; 0 = none. It makes the rate 1 / (1 - momentum)
+    times as effective."""
+    middle: Middle = "agg"
+    """Match the snapshots in between too, after T // M steps each: agg with weight 1,
+    adaptive with k / M for the k-th."""
     perturb: float = 1.0
     """Size of random changes to the start's convolutions, relative to the kernel; 0 =
     off."""
 
 
 def ast(task: Task, config: AstConfig = AstConfig()) -> Distiller:
-    """AST for a task.
-
-    Args:
-      task: image shape, classes, images per class and precision.
-      config: settings.
-
-    Returns:
-      The distiller; its feed is pieces of experts' trajectories.
-
-    Raises:
-      InputError: a value is out of range, the experts end before the last target, or
-        the separable adjoint with momentum.
-    """
-    if config.adjoint == AdjointSpec("separable") and config.momentum:
-        raise InputError(
-            f"distill.momentum={config.momentum} with adjoint 'separable': it is "
-            "defined for plain gradient descent; set momentum to 0, or another adjoint"
-        )
-    aids = Aids(
-        middle=config.middle,
-        balance=config.last if config.balance else 0,
-        perturb=config.perturb,
-    )
-    return matching(task, config, Options(momentum=config.momentum, aids=aids))
+    """AST for a task; its feed is pieces of experts' trajectories."""
+    return matching(task, config)
 
 
 METHOD = Method(

@@ -6,6 +6,7 @@ reports the best test accuracy along a student's training; students here follow 
 """
 
 import dataclasses
+from functools import partial
 
 from jaxdd.methods.trajectory._presets import (
     DIGITS_EXPERTS,
@@ -20,40 +21,31 @@ from jaxdd.methods.trajectory._presets import (
 )
 from jaxdd.methods.trajectory.ast import EXPERT_OPTIMISER, AstConfig
 from jaxdd.presets.figures import measured, with_figures
-from jaxdd.records import (
-    ConvNet,
-    Preset,
-    Recipe,
-    Sgd,
-)
+from jaxdd.records import ConvNet, Preset, Recipe, Sgd
 
 __all__ = ["PRESETS", "SMOKE"]
 
-
-def _row(
-    data: str,
-    ipc: int,
-    student: tuple[int, int, int],
-    rates: tuple[float, float, float],
-    **settings,
-) -> Preset:
-    plain = experts(3).recipe
-    recipe = dataclasses.replace(plain, optimiser=EXPERT_OPTIMISER)
-    return row(
-        *(AstConfig, data, ipc, student, rates),
-        source="shenjiyuan123/AST-Alignment-with-Smooth-Expert, scripts",
-        expert={"kind": "smooth", "recipe": recipe},
-        **settings,
-    )
+_row = partial(
+    row,
+    AstConfig,
+    source="shenjiyuan123/AST-Alignment-with-Smooth-Expert, scripts",
+    expert={
+        "kind": "smooth",
+        "recipe": dataclasses.replace(experts(3).recipe, optimiser=EXPERT_OPTIMISER),
+    },
+)
 
 
-_SMOOTH = {"kind": "smooth", "damped_epochs": 5}
-_RECIPE = Recipe(batch=64, optimiser=Sgd(0.01, 0.9, 1e-3))
+def _recipe(rate: float) -> Recipe:
+    return Recipe(batch=64, optimiser=Sgd(rate, 0.9, 1e-3))
+
 
 PRESETS: dict[str, Preset] = {
     "digits": digits(
         AstConfig,
-        experts=dataclasses.replace(DIGITS_EXPERTS, **_SMOOTH, recipe=_RECIPE),
+        experts=dataclasses.replace(
+            DIGITS_EXPERTS, kind="smooth", damped_epochs=5, recipe=_recipe(0.01)
+        ),
         optimiser=sgd(1.0),
         rate=0.005,
         rate_optimiser=sgd(1e-6),
@@ -61,32 +53,43 @@ PRESETS: dict[str, Preset] = {
     "mnist": mnist(
         AstConfig,
         experts=dataclasses.replace(
-            MNIST_EXPERTS,
-            kind="smooth",
-            damped_epochs=1,
-            recipe=Recipe(batch=64, optimiser=Sgd(0.003, 0.9, 1e-3)),
+            MNIST_EXPERTS, kind="smooth", damped_epochs=1, recipe=_recipe(0.003)
         ),
-        epochs=2,
+        expert_epochs=2,
         rate=0.01,
         rate_optimiser=sgd(1e-5),
     ),
     "cifar10_code": _row(
-        *("cifar10", 10, (30, 2, 20), (100.0, 1e-6, 0.01)),
+        "cifar10",
+        10,
         zca=True,
+        inner_steps=30,
+        last=20,
+        optimiser=sgd(100.0),
+        rate_optimiser=sgd(1e-6),
         init="real",
         balance=True,
     ),
-    "cifar100_ipc1_code": _row(
-        "cifar100", 1, (20, 3, 20), (1000.0, 1e-5, 0.01), balance=True
-    ),
-    "cifar100_code": _row("cifar100", 10, (20, 2, 30), (1000.0, 1e-5, 0.01), batch=128),
+    "cifar100_ipc1_code": _row("cifar100", 1, expert_epochs=3, last=20, balance=True),
+    "cifar100_code": _row("cifar100", 10, last=30, student_batch=128),
     "cifar100_ipc50_code": _row(
-        *("cifar100", 50, (80, 2, 40), (1000.0, 1e-5, 0.01)),
-        batch=700,
+        "cifar100",
+        50,
+        inner_steps=80,
+        last=40,
+        student_batch=700,
         middle="off",
         perturb=0.0,
     ),
-    "tiny_ipc1_code": _row("tiny", 1, (10, 2, 10), (1e4, 1e-4, 0.01), init="real"),
+    "tiny_ipc1_code": _row(
+        "tiny",
+        1,
+        inner_steps=10,
+        last=10,
+        optimiser=sgd(1e4),
+        rate_optimiser=sgd(1e-4),
+        init="real",
+    ),
 }
 
 PRESETS = with_figures(

@@ -28,18 +28,12 @@ Expected: on digits at one image per class, with fixed labels, as `mtt`; learned
 lose to them there.
 """
 
-import math
 from dataclasses import dataclass
-from typing import Literal
 
 from jaxdd.base import Distiller, Method, Parts, Task
-from jaxdd.errors import InputError
-from jaxdd.methods.trajectory._matching import Options, TrajectoryConfig, matching
-from jaxdd.records import (
-    Experts,
-    OptimiserSpec,
-    Sgd,
-)
+from jaxdd.methods.trajectory._config import Init, LabelMode, TrajectoryConfig
+from jaxdd.methods.trajectory._matching import matching
+from jaxdd.records import Experts, OptimiserSpec, Sgd
 
 __all__ = ["METHOD", "DatmConfig", "datm"]
 
@@ -49,60 +43,29 @@ class DatmConfig(TrajectoryConfig):
     """Settings of DATM; the defaults are the paper's for CIFAR-10, ten images."""
 
     experts: Experts = Experts(epochs=100, kind="flat", radius=0.01, alpha=0.3)
-    """The networks whose trajectories are matched, and their training."""
+    """Networks whose trajectories are matched, and their training."""
     inner_steps: int = 80
-    """Of the student on the set, from an expert's snapshot on (T)."""
+    """T: steps of the student on the set, starting at the expert's snapshot."""
     optimiser: OptimiserSpec = Sgd(100.0, 0.5)
-    """Of the images."""
-    init: Literal[
-        "real", "noise", "class_mean", "kmeans", "k_center", "representative", "correct"
-    ] = "correct"
+    """Optimiser of the images."""
+    init: Init = "correct"
     """Where images start; correct: real ones that the experts classify correctly."""
-    labels: Literal["average", "first", "hard"] = "average"
-    """Learned logits, started at the mean of the experts that classify the image
-    correctly, or at the first expert's; or the classes as they are."""
-    label_optimiser: OptimiserSpec = Sgd(2.0, 0.9)
-    """Of the logits."""
+    labels: LabelMode = "average"
+    """average, first: learned logits, started at the mean of the experts that classify
+    the image correctly, or at the first expert's; class: the classes as they are;
+    expert: as TESLA assigns them."""
     ramp_from: int = 10
-    """The epoch before which students start at first (T0)."""
+    """T0: the epoch before which students start at first."""
     ramp_steps: int = 1000
-    """Steps until that has grown to `last` (E); 0 = it is `last` throughout."""
+    """E: outer steps until that has grown to `last`; 0 = it is `last` throughout."""
     threshold: float = 1.0
-    """Steps with a loss above it change nothing, momenta included."""
+    """Steps with a loss above it change nothing, momenta included; the loss is 1 where
+    the student stays at the start. 0 = off."""
 
 
 def datm(task: Task, config: DatmConfig = DatmConfig()) -> Distiller:
-    """DATM for a task.
-
-    Args:
-      task: image shape, classes, images per class and precision.
-      config: settings.
-
-    Returns:
-      The distiller; its feed is pieces of experts' trajectories.
-
-    Raises:
-      InputError: a value is out of range, or the experts end before the last target.
-    """
-    if config.ramp_steps < 0:
-        raise InputError(
-            f"distill.ramp_steps={config.ramp_steps}: must be 0 (no ramp) or positive"
-        )
-    if not config.threshold > 0 or math.isinf(config.threshold):
-        raise InputError(
-            f"distill.threshold={config.threshold}: must be positive and finite; the "
-            "loss is 1 where the student stays at the start"
-        )
-    soft = config.labels != "hard"
-    options = Options(
-        labels="logits" if soft else "class",
-        first_labels=config.labels,
-        label_optimiser=config.label_optimiser if soft else None,
-        ramp_from=config.ramp_from,
-        ramp_steps=config.ramp_steps,
-        threshold=config.threshold,
-    )
-    return matching(task, config, options)
+    """DATM for a task; its feed is pieces of experts' trajectories."""
+    return matching(task, config)
 
 
 METHOD = Method(

@@ -28,7 +28,8 @@ from dataclasses import dataclass
 
 from jaxdd.base import Distiller, Method, Parts, Task
 from jaxdd.errors import InputError
-from jaxdd.methods.trajectory._matching import TrajectoryConfig, matching
+from jaxdd.methods.trajectory._config import TrajectoryConfig
+from jaxdd.methods.trajectory._matching import matching
 from jaxdd.records import Experts
 
 __all__ = ["METHOD", "FtdConfig", "ftd"]
@@ -39,28 +40,17 @@ class FtdConfig(TrajectoryConfig):
     """Settings of FTD; the defaults are the paper's for CIFAR-100, ten images."""
 
     experts: Experts = Experts(kind="flat", radius=0.01, alpha=1.0)
-    """The networks whose trajectories are matched, and their training: kind="flat" is
-    the method."""
+    """Networks whose trajectories are matched, and their training: kind="flat" is the
+    method."""
     last: int = 40
-    """The epoch before which a student starts (T+)."""
+    """T+: the epoch before which a student starts."""
     ema: float = 0.9995
     """Decay of the average of the images that is exported; 0 = the images as they are
     in the end."""
 
 
 def ftd(task: Task, config: FtdConfig = FtdConfig()) -> Distiller:
-    """FTD for a task.
-
-    Args:
-      task: image shape, classes, images per class and precision.
-      config: settings.
-
-    Returns:
-      The distiller; its feed is pieces of experts' trajectories.
-
-    Raises:
-      InputError: a value is out of range, or the experts end before the last target.
-    """
+    """FTD for a task; its feed is pieces of experts' trajectories."""
     experts = config.experts
     if experts.radius < 0 or experts.alpha < 0:
         raise InputError(

@@ -6,6 +6,7 @@ authors do not whiten they standardise CIFAR-100 with CIFAR-10's numbers.
 """
 
 import dataclasses
+from functools import partial
 
 from jaxdd.methods.trajectory._presets import (
     DIGITS_EXPERTS,
@@ -13,6 +14,7 @@ from jaxdd.methods.trajectory._presets import (
     digits,
     mnist,
     row,
+    sgd,
     smoke,
     smoke_experts,
 )
@@ -22,74 +24,73 @@ from jaxdd.records import Preset
 
 __all__ = ["PRESETS", "SMOKE"]
 
-
-def _row(
-    data: str,
-    ipc: int,
-    student: tuple[int, int, int],
-    rates: tuple[float, float, float],
-    accuracy: float | None,
-    *,
-    alpha: float = 1.0,
-    zca: bool = True,
-    **settings,
-) -> Preset:
-    return row(
-        *(FtdConfig, data, ipc, student, rates),
-        accuracy=accuracy,
-        source="Du et al., CVPR 2023, and their repository",
-        zca=zca,
-        expert={"kind": "flat", "radius": 0.01, "alpha": alpha},
-        **settings,
-    )
-
-
-_FLAT = {"kind": "flat", "radius": 0.05, "alpha": 0.3}
+_row = partial(
+    row,
+    FtdConfig,
+    source="Du et al., CVPR 2023, and their repository",
+    zca=True,
+    expert={"kind": "flat", "radius": 0.01, "alpha": 1.0},
+)
+_MIXED = {"kind": "flat", "radius": 0.01, "alpha": 0.3}
+_SMALL = {"kind": "flat", "radius": 0.05, "alpha": 0.3}
+_large = partial(
+    _row, zca=False, optimiser=sgd(1e4), rate_optimiser=sgd(1e-4), ema=0.999
+)
 
 PRESETS: dict[str, Preset] = {
     "digits": digits(
-        FtdConfig, experts=dataclasses.replace(DIGITS_EXPERTS, **_FLAT), ema=0.99
+        FtdConfig, experts=dataclasses.replace(DIGITS_EXPERTS, **_SMALL), ema=0.99
     ),
     "mnist": mnist(
-        FtdConfig, experts=dataclasses.replace(MNIST_EXPERTS, **_FLAT), ema=0.95
+        FtdConfig, experts=dataclasses.replace(MNIST_EXPERTS, **_SMALL), ema=0.95
     ),
     "cifar10_ipc1_paper": _row(
-        *("cifar10", 1, (50, 2, 2), (100.0, 1e-7, 0.01), 0.468), alpha=0.3, ema=0.9999
+        "cifar10",
+        1,
+        accuracy=0.468,
+        expert=_MIXED,
+        inner_steps=50,
+        last=2,
+        optimiser=sgd(100.0),
+        rate_optimiser=sgd(1e-7),
+        ema=0.9999,
     ),
     "cifar10_paper": _row(
-        *("cifar10", 10, (30, 2, 20), (100.0, 1e-5, 0.001), 0.666),
-        alpha=0.3,
+        "cifar10",
+        10,
+        accuracy=0.666,
+        expert=_MIXED,
+        inner_steps=30,
+        last=20,
+        optimiser=sgd(100.0),
+        rate=0.001,
         ema=0.9995,
     ),
     "cifar10_ipc50_paper": _row(
-        "cifar10", 50, (30, 2, 40), (1000.0, 1e-5, 0.01), 0.738, ema=0.999
+        "cifar10", 50, accuracy=0.738, inner_steps=30, last=40, ema=0.999
     ),
     "cifar100_ipc1_paper": _row(
-        "cifar100", 1, (40, 3, 20), (1000.0, 1e-5, 0.01), 0.252, ema=0.9995
+        "cifar100",
+        1,
+        accuracy=0.252,
+        inner_steps=40,
+        expert_epochs=3,
+        last=20,
+        ema=0.9995,
     ),
-    "cifar100_paper": _row(
-        "cifar100", 10, (20, 2, 40), (1000.0, 1e-5, 0.01), 0.434, ema=0.9995
-    ),
+    "cifar100_paper": _row("cifar100", 10, accuracy=0.434, last=40, ema=0.9995),
     "cifar100_ipc50_paper": _row(
-        *("cifar100", 50, (80, 2, 40), (1000.0, 1e-5, 0.01), 0.507),
-        batch=1000,
+        "cifar100",
+        50,
+        accuracy=0.507,
+        inner_steps=80,
+        last=40,
+        student_batch=1000,
         ema=0.999,
     ),
-    "tiny_ipc1_paper": _row(
-        "tiny", 1, (30, 2, 10), (1e4, 1e-4, 0.01), 0.104, zca=False, ema=0.999
-    ),
-    "tiny_paper": _row(
-        *("tiny", 10, (20, 2, 40), (1e4, 1e-4, 0.01), 0.245),
-        zca=False,
-        batch=500,
-        ema=0.999,
-    ),
-    "imagenette_code": _row(
-        *("imagenette", 1, (20, 2, 10), (1e4, 1e-4, 0.01), None),
-        zca=False,
-        batch=64,
-        ema=0.999,
-    ),
+    "tiny_ipc1_paper": _large("tiny", 1, accuracy=0.104, inner_steps=30, last=10),
+    "tiny_paper": _large("tiny", 10, accuracy=0.245, last=40, student_batch=500),
+    "imagenette_code": _large("imagenette", 1, last=10, student_batch=64),
 }
 
 PRESETS = with_figures(

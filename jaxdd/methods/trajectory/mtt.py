@@ -20,7 +20,8 @@ segments of trajectories.
 Differences from the paper: the logarithm of the learning rate is learned, so that it
 cannot become negative; to first order the steps are the same. Augmentation and the
 ConvNet are switched on in the `_paper` presets. `meta_batch`, `ema`, `flip`, a range of
-start epochs and images that start elsewhere are options beside it.
+start epochs and images that start elsewhere are options beside it, and all that the
+other methods of this family add.
 
 Differences from the authors' code: images larger than the data, of which random pieces
 are shown (its `--texture`), are not offered. A set that is used whole at every step
@@ -33,7 +34,8 @@ Expected: on digits at one image per class at or above the class means.
 from dataclasses import dataclass
 
 from jaxdd.base import Distiller, Method, Parts, Task
-from jaxdd.methods.trajectory._matching import TrajectoryConfig, matching
+from jaxdd.methods.trajectory._config import TrajectoryConfig
+from jaxdd.methods.trajectory._matching import matching
 
 __all__ = ["METHOD", "MttConfig", "mtt"]
 
@@ -44,18 +46,7 @@ class MttConfig(TrajectoryConfig):
 
 
 def mtt(task: Task, config: MttConfig = MttConfig()) -> Distiller:
-    """MTT for a task.
-
-    Args:
-      task: image shape, classes, images per class and precision.
-      config: settings.
-
-    Returns:
-      The distiller; its feed is pieces of experts' trajectories.
-
-    Raises:
-      InputError: a value is out of range, or the experts end before the last target.
-    """
+    """MTT for a task; its feed is pieces of experts' trajectories."""
     return matching(task, config)
 
 

@@ -7,57 +7,72 @@ standardise CIFAR-100 with CIFAR-10's numbers, here with its own. ipc1 for CIFAR
 the numbers of FYI's script.
 """
 
-from jaxdd.methods.trajectory._presets import cifar10_cpu, digits, mnist, row, smoke
+from functools import partial
+
+from jaxdd.methods.trajectory._presets import (
+    cifar10_cpu,
+    digits,
+    mnist,
+    row,
+    sgd,
+    smoke,
+)
 from jaxdd.methods.trajectory.mtt import MttConfig
 from jaxdd.presets.figures import measured, with_figures
 from jaxdd.records import Preset
 
 __all__ = ["PRESETS", "SMOKE"]
 
-_SOURCE = "Cazenavette et al., CVPR 2022"
-
-
-def _row(data: str, ipc: int, student, rates, accuracy: float, **more) -> Preset:
-    source = more.pop("source", _SOURCE)
-    given = {"accuracy": accuracy, "source": source} | more
-    return row(MttConfig, data, ipc, student, rates, **given)
-
+_row = partial(row, MttConfig, source="Cazenavette et al., CVPR 2022")
+_tiny = partial(_row, "tiny", optimiser=sgd(1e4), rate_optimiser=sgd(1e-4))
+_imagenette = partial(
+    _row, "imagenette", last=10, optimiser=sgd(1e5), rate_optimiser=sgd(1e-6)
+)
 
 PRESETS: dict[str, Preset] = {
     "digits": digits(MttConfig),
     "mnist": mnist(MttConfig),
     "cifar10_cpu": cifar10_cpu(MttConfig),
     "cifar10_ipc1_code": _row(
-        *("cifar10", 1, (50, 2, 2), (100.0, 1e-7, 0.01), 0.463),
-        zca=True,
+        "cifar10",
+        1,
+        accuracy=0.463,
         source="cvlab-yonsei/FYI, its script for MTT",
+        zca=True,
+        inner_steps=50,
+        last=2,
+        optimiser=sgd(100.0),
+        rate_optimiser=sgd(1e-7),
     ),
     "cifar10_paper": _row(
-        "cifar10", 10, (30, 2, 20), (100.0, 1e-5, 0.001), 0.653, zca=True
-    ),
-    "cifar10_ipc50_paper": _row(
-        "cifar10", 50, (30, 2, 40), (1000.0, 1e-5, 0.01), 0.716
-    ),
-    "cifar100_ipc1_paper": _row(
-        "cifar100", 1, (20, 3, 20), (1000.0, 1e-5, 0.01), 0.243, zca=True
-    ),
-    "cifar100_paper": _row("cifar100", 10, (20, 2, 40), (1000.0, 1e-5, 0.01), 0.401),
-    "cifar100_ipc50_paper": _row(
-        *("cifar100", 50, (80, 2, 40), (1000.0, 1e-5, 0.01), 0.477),
+        "cifar10",
+        10,
+        accuracy=0.653,
         zca=True,
-        batch=125,
+        inner_steps=30,
+        last=20,
+        optimiser=sgd(100.0),
+        rate=0.001,
     ),
-    "tiny_ipc1_paper": _row("tiny", 1, (10, 2, 10), (1e4, 1e-4, 0.01), 0.088),
-    "tiny_paper": _row("tiny", 10, (20, 2, 40), (1e4, 1e-4, 0.01), 0.232, batch=200),
-    "tiny_ipc50_paper": _row(
-        "tiny", 50, (20, 2, 40), (1e4, 1e-4, 0.01), 0.280, batch=300
+    "cifar10_ipc50_paper": _row("cifar10", 50, accuracy=0.716, inner_steps=30, last=40),
+    "cifar100_ipc1_paper": _row(
+        "cifar100", 1, accuracy=0.243, zca=True, expert_epochs=3, last=20
     ),
-    "imagenette_ipc1_paper": _row(
-        "imagenette", 1, (20, 2, 10), (1e5, 1e-6, 0.01), 0.477
+    "cifar100_paper": _row("cifar100", 10, accuracy=0.401, last=40),
+    "cifar100_ipc50_paper": _row(
+        "cifar100",
+        50,
+        accuracy=0.477,
+        zca=True,
+        inner_steps=80,
+        last=40,
+        student_batch=125,
     ),
-    "imagenette_paper": _row(
-        "imagenette", 10, (20, 2, 10), (1e5, 1e-6, 0.01), 0.630, batch=20
-    ),
+    "tiny_ipc1_paper": _tiny(1, accuracy=0.088, inner_steps=10, last=10),
+    "tiny_paper": _tiny(10, accuracy=0.232, last=40, student_batch=200),
+    "tiny_ipc50_paper": _tiny(50, accuracy=0.280, last=40, student_batch=300),
+    "imagenette_ipc1_paper": _imagenette(1, accuracy=0.477),
+    "imagenette_paper": _imagenette(10, accuracy=0.630, student_batch=20),
 }
 
 PRESETS = with_figures(
@@ -71,4 +86,4 @@ PRESETS = with_figures(
     ),
 )
 
-SMOKE = smoke(MttConfig, batch=2)
+SMOKE = smoke(MttConfig, student_batch=2)

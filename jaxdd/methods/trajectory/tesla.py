@@ -30,34 +30,10 @@ Expected: on digits within noise of `mtt`.
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
-import jax
-import jax.numpy as jnp
-
-from jaxdd.base import (
-    Array,
-    Assets,
-    Batch,
-    Corpus,
-    Distiller,
-    Key,
-    Method,
-    Metrics,
-    Parts,
-    State,
-    Synthetic,
-    Task,
-)
-from jaxdd.decoders.initial import Logits
-from jaxdd.errors import InputError
-from jaxdd.methods.trajectory._matching import (
-    Options,
-    TrajectoryConfig,
-    judge,
-    matching,
-)
-from jaxdd.objectives.trajectory import expert_labels
+from jaxdd.base import Distiller, Method, Parts, Task
+from jaxdd.methods.trajectory._config import TrajectoryConfig
+from jaxdd.methods.trajectory._matching import matching
 from jaxdd.records import AdjointSpec
 
 __all__ = ["METHOD", "TeslaConfig", "tesla"]
@@ -65,67 +41,15 @@ __all__ = ["METHOD", "TeslaConfig", "tesla"]
 
 @dataclass(frozen=True)
 class TeslaConfig(TrajectoryConfig):
-    """Settings of TESLA."""
+    """Settings of TESLA, and of its soft label assignment with labels="expert"."""
 
     adjoint: AdjointSpec = AdjointSpec("separable")
     """separable is the method; the others compare it with the exact gradient."""
-    labels: Literal["class", "expert"] = "class"
-    """expert: probabilities that the network at the end of each piece gives the images
-    (soft label assignment)."""
 
 
 def tesla(task: Task, config: TeslaConfig = TeslaConfig()) -> Distiller:
-    """TESLA for a task.
-
-    Args:
-      task: image shape, classes, images per class and precision.
-      config: settings.
-
-    Returns:
-      The distiller; its feed is pieces of experts' trajectories.
-
-    Raises:
-      InputError: a value is out of range, or the experts end before the last target.
-    """
-    if config.labels == "class":
-        return matching(task, config)
-    if config.ema:
-        raise InputError(
-            f"distill.ema={config.ema} with labels='expert': the labels are those of "
-            "the images as they are, not of their average; set ema to 0"
-        )
-    return _labelled(
-        matching(task, config, Options(labels="expert")), judge(task, config)
-    )
-
-
-def _labelled(distiller: Distiller, logits: Logits) -> Distiller:
-    """Keeps the labels of the last step's expert, and exports them with the images."""
-
-    def init(key: Key, corpus: Corpus, assets: Assets) -> State:
-        state = distiller.init(key, corpus, assets)
-        return state._replace(memory=jnp.zeros(_shape(state, assets), jnp.float32))
-
-    def _shape(state: State, assets: Assets) -> tuple[int, ...]:
-        image = distiller.export(state, assets).image
-        return jax.eval_shape(logits, assets["experts"].last[0], image).shape
-
-    def step(state: State, batch: Batch, assets: Assets) -> tuple[State, Metrics]:
-        after, metrics = distiller.step(state, batch, assets)
-        image = distiller.export(state, assets).image
-        found: Array = expert_labels(logits, batch.extra.target[-1, -1], image)
-        return after._replace(memory=found.astype(state.memory.dtype)), metrics
-
-    def export(state: State, assets: Assets) -> Synthetic:
-        synthetic = distiller.export(state, assets)
-        # Before the first step no expert has been drawn.
-        classes = jax.nn.one_hot(
-            synthetic.target, state.memory.shape[1], dtype=state.memory.dtype
-        )
-        target = jnp.where(state.step > 0, state.memory, classes)
-        return synthetic._replace(target=target)
-
-    return distiller._replace(init=init, step=step, export=export)
+    """TESLA for a task; its feed is pieces of experts' trajectories."""
+    return matching(task, config)
 
 
 METHOD = Method(

@@ -4,6 +4,8 @@ The settings are those of the authors' README. Their program's gradient of the i
 half of the paper's, so the images' learning rates here are half of theirs.
 """
 
+from functools import partial
+
 from jaxdd.methods.trajectory._presets import (
     cifar10_cpu,
     digits,
@@ -18,32 +20,44 @@ from jaxdd.records import Preset
 
 __all__ = ["PRESETS", "SMOKE"]
 
+_row = partial(row, TeslaConfig, source="justincui03/tesla, README", iterations=10_000)
 _HALF = 0.5  # see the docstring
-_GIVEN = {"iterations": 10_000, "source": "justincui03/tesla, README"}
 
 PRESETS: dict[str, Preset] = {
     "digits": digits(TeslaConfig),
     "mnist": mnist(TeslaConfig),
     "cifar10_cpu": cifar10_cpu(TeslaConfig),
-    "cifar10_ipc1_code": row(
-        *(TeslaConfig, "cifar10", 1, (50, 2, 5), (_HALF * 1000, 1e-7, 0.01)),
+    "cifar10_ipc1_code": _row(
+        "cifar10",
+        1,
         accuracy=0.485,
-        **_GIVEN,
+        inner_steps=50,
+        last=5,
+        optimiser=sgd(_HALF * 1000),
+        rate_optimiser=sgd(1e-7),
     ),
-    "cifar100_ipc50_code": row(
-        *(TeslaConfig, "cifar100", 50, (80, 2, 40), (_HALF * 1000, 1e-5, 0.01)),
+    "cifar100_ipc50_code": _row(
+        "cifar100",
+        50,
         accuracy=0.479,
         zca=True,
-        batch=125,
-        **_GIVEN,
+        inner_steps=80,
+        last=40,
+        student_batch=125,
+        optimiser=sgd(_HALF * 1000),
     ),
-    "imagenet_code": row(
-        *(TeslaConfig, "imagenet", 1, (10, 3, 10), (_HALF * 1e4, 1e-4, 0.01)),
+    "imagenet_code": _row(
+        "imagenet",
+        1,
         accuracy=0.077,
         expert={"count": 50},
-        batch=100,
+        inner_steps=10,
+        expert_epochs=3,
+        last=10,
+        student_batch=100,
+        optimiser=sgd(_HALF * 1e4),
+        rate_optimiser=sgd(1e-4),
         labels="expert",
-        **_GIVEN,
     ),
 }
 
@@ -54,4 +68,10 @@ PRESETS = with_figures(
 )
 
 # One step, where the sum is the gradient, which every method is tested for.
-SMOKE = smoke(TeslaConfig, inner_steps=1, epochs=1, rate=0.2, rate_optimiser=sgd(1e-3))
+SMOKE = smoke(
+    TeslaConfig,
+    inner_steps=1,
+    expert_epochs=1,
+    rate=0.2,
+    rate_optimiser=sgd(1e-3),
+)

@@ -55,7 +55,7 @@ def _gradient(distiller, params, key, assets=None, step=0):
 def test_bptt_without_momentum_is_dd_at_one_rate(x64, key):
     """The same real batch, network and rate: the same loss and images' gradient."""
     plain = bptt(TASK, BpttConfig(**LONG, momentum=0.0, init="noise", clip=0.0))
-    config = DdConfig(MLP, batches=1, epochs=4, rate=0.2, batch=24)
+    config = DdConfig(MLP, batches=1, passes=4, rate=0.2, batch=24)
     fixed = dd(TASK, config)._replace(feed=plain.feed)
     params, gradient, metrics = _gradient(plain, None, key)
     raw = np.full((4, 1), np.log(np.expm1(0.2)))
@@ -97,7 +97,7 @@ def test_rtp_counts_what_it_stores(key):
 
 
 def test_dd_brings_the_rates_of_its_steps(key):
-    config = DdConfig(MLP, batches=2, epochs=3, rate=0.07, batch=24)
+    config = DdConfig(MLP, batches=2, passes=3, rate=0.07, batch=24)
     distiller = dd(TASK, config)
     state = distiller.init(key, toy_corpus(), {})
     rates = distiller.export(state, {}).hyper["rates"]
@@ -109,7 +109,7 @@ def test_dd_brings_the_rates_of_its_steps(key):
 
 def test_one_start_is_always_the_same_network(key):
     """Losses at two steps differ by the batch alone: with all images not at all."""
-    config = DdConfig(MLP, start="fixed", batches=1, epochs=2, rate=0.1, batch=48)
+    config = DdConfig(MLP, start="fixed", batches=1, passes=2, rate=0.1, batch=48)
     params, _, first = _gradient(dd(TASK, config), None, key)
     _, _, later = _gradient(dd(TASK, config), params, key, step=1)
     assert first["loss"] == later["loss"]
@@ -120,7 +120,7 @@ def test_one_start_is_always_the_same_network(key):
 
 
 def test_trained_starts_are_the_experts(key):
-    config = DdConfig(MLP, start="trained", batches=1, epochs=1, rate=1e-9, batch=48)
+    config = DdConfig(MLP, start="trained", batches=1, passes=1, rate=1e-9, batch=48)
     distiller = dd(TASK, config)
     (need,) = distiller.needs
     assert need.experts.network == MLP
@@ -164,7 +164,7 @@ def test_mirrored_rows_are_drawn_in_pairs(key):
     """With flip the inner steps see twice the images; what is stored stays."""
     for distiller in (
         bptt(TASK, BpttConfig(**{**LONG, "inner_per_class": 2}, flip=True)),
-        dd(TASK, DdConfig(MLP, batches=2, epochs=1, batch=24, flip=True)),
+        dd(TASK, DdConfig(MLP, batches=2, passes=1, batch=24, flip=True)),
     ):
         state = distiller.init(key, toy_corpus(), {})
         assert distiller.export(state, {}).image.shape == (8, 8, 8, 1)
@@ -187,7 +187,7 @@ _BASE = {
     [
         ("dd", "batches", 0),
         ("dd", "batches", 3),
-        ("dd", "epochs", 0),
+        ("dd", "passes", 0),
         ("dd", "rate", 0.0),
         ("dd", "batch", 0),
         ("dd", "attack", (1, 9)),
@@ -209,7 +209,7 @@ _BASE = {
         ("rat_bptt", "inner_steps", 7),
         ("rat_bptt", "total", 2),
         ("rat_bptt", "first", 4),
-        ("rat_bptt", "share", 0),
+        ("rat_bptt", "window_repeat", 0),
         ("rat_bptt", "rate", 0.0),
         ("rat_bptt", "inner_classes", 5),
         ("rat_bptt", "label_scale", 0.0),

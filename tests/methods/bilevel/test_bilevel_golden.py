@@ -12,12 +12,8 @@ import numpy as np
 import pytest
 
 from jaxdd.base import Batch, Pool, Task, Variables
-from jaxdd.methods.bilevel import bptt, dd, rtp
-from jaxdd.records import (
-    AdjointSpec,
-    Mlp,
-    Sgd,
-)
+from jaxdd.methods.bilevel import _unrolled, bptt, dd, rtp
+from jaxdd.records import AdjointSpec, Mlp, Sgd
 from tests.helpers import toy_corpus
 
 TASK = Task((4, 4, 1), 3, 6, 2, 10, 36)
@@ -92,7 +88,7 @@ def check(distiller, params, batch, loss, expected, key):
 def test_dd_follows_its_adjoint(golden, adjoint, x64, monkeypatch, key):
     prepare(golden, dd, "dd", monkeypatch)
     config = dd.DdConfig(
-        NETWORK, batches=2, epochs=2, batch=21, adjoint=AdjointSpec(adjoint)
+        NETWORK, batches=2, passes=2, batch=21, adjoint=AdjointSpec(adjoint)
     )
     take = lambda image, raw: {
         "image": golden[f"dd/{image}"],
@@ -110,7 +106,7 @@ def test_dd_follows_its_adjoint(golden, adjoint, x64, monkeypatch, key):
 
 @pytest.mark.parametrize("adjoint", ADJOINTS)
 def test_bptt_follows_its_adjoint(golden, adjoint, x64, monkeypatch, key):
-    prepare(golden, bptt, "bptt", monkeypatch)
+    prepare(golden, _unrolled, "bptt", monkeypatch)
     config = bptt.BpttConfig(
         **LONG,
         optimiser=Sgd(0.1, 0.5),
@@ -134,7 +130,7 @@ def test_bptt_follows_its_adjoint(golden, adjoint, x64, monkeypatch, key):
 
 
 def test_rtp_follows_its_adjoint(golden, x64, monkeypatch, key):
-    prepare(golden, rtp, "rtp", monkeypatch)
+    prepare(golden, _unrolled, "rtp", monkeypatch)
     config = rtp.RtpConfig(**LONG, bases=3, downscale=2, images_per_class=4)
     names = ("basis", "coefficient")
     check(

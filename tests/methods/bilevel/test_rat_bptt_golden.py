@@ -17,6 +17,7 @@ import pytest
 
 from jaxdd import unroll
 from jaxdd.base import Batch, Pool, Task, Variables
+from jaxdd.methods.bilevel import _unrolled
 from jaxdd.methods.bilevel import rat_bptt as method
 from jaxdd.records import (
     Adam,
@@ -37,7 +38,7 @@ _BASE = method.RatBpttConfig(
 )
 CONFIGS = {
     "adam": dataclasses.replace(_BASE, rate=0.01, labels="learned"),
-    "sgd": dataclasses.replace(_BASE, rate=0.05, inner_optimiser="sgd"),
+    "sgd": dataclasses.replace(_BASE, rate=0.05, network_optimiser="sgd"),
 }
 
 
@@ -80,7 +81,9 @@ def distiller_of(golden, case, step, monkeypatch):
     pool = recorded(variables_of(golden, case, step))
     monkeypatch.setattr(method, "fresh", lambda network: pool)
     monkeypatch.setattr(
-        method, "drawn_rows", lambda *_, **__: lambda key, number, classes: rows[number]
+        _unrolled,
+        "drawn_rows",
+        lambda *_, **__: lambda key, number, classes: rows[number],
     )
     # Where epsilon is added differs in theirs; this one is too small to matter.
     monkeypatch.setattr(

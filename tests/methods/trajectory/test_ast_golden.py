@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from jaxdd.base import Batch, Network, Output, Segment, Synthetic, Variables
-from jaxdd.objectives.trajectory import Aids, Student, end_distance
+from jaxdd.objectives.trajectory import StudentTraining, end_distance
 
 PIXELS, HIDDEN, CLASSES = 4, 3, 3
 
@@ -43,8 +43,8 @@ def test_ast_equals_its_formulas(middle, x64):
         golden = {name: jnp.asarray(file[name]) for name in file if name != "origin"}
     objective = end_distance(
         network(),
-        Student(steps=5, batch=6, momentum=0.9),
-        aids=Aids(middle=middle, balance=9),
+        StudentTraining(steps=5, batch=6, momentum=0.9, balance=9),
+        middle=middle,
     )
     numbers = jnp.asarray(6), jnp.asarray(0)
     piece = Segment(golden["start"], golden["targets"], *numbers)

@@ -77,7 +77,7 @@ def test_labels_are_learned_with_their_own_optimiser():
     assert float(abs(one.params["target"] - state.params["target"]).max()) > 0
     found = distiller.export(one, assets())
     np.testing.assert_array_equal(found.target, one.params["target"])
-    hard = datm(task(), dataclasses.replace(CONFIG, labels="hard"))
+    hard = datm(task(), dataclasses.replace(CONFIG, labels="class"))
     start = begun(hard)
     assert set(start.params) == {"image", "hyper"}
     np.testing.assert_array_equal(hard.export(start, assets()).target, np.arange(4))
@@ -114,7 +114,7 @@ def test_students_learn_from_the_logits_at_the_learned_rate():
     [
         ({"ramp_steps": -1}, "distill.ramp_steps=-1"),
         ({"ramp_from": 5}, "distill.ramp_from=5"),
-        ({"threshold": 0.0}, "distill.threshold=0.0"),
+        ({"threshold": -1.0}, "distill.threshold=-1.0"),
     ],
 )
 def test_datm_refuses(changes, message):

@@ -22,11 +22,7 @@ from jaxdd.methods.trajectory.ftd import FtdConfig, ftd
 from jaxdd.methods.trajectory.mtt import MttConfig, mtt
 from jaxdd.methods.trajectory.tesla import TeslaConfig, tesla
 from jaxdd.objectives import trajectory
-from jaxdd.records import (
-    ConvNet,
-    Experts,
-    Sgd,
-)
+from jaxdd.records import ConvNet, Experts, Sgd
 from tests.contract.cases import as_float64
 from tests.helpers import toy_corpus
 
@@ -38,7 +34,7 @@ SETTINGS = {
     "experts": EXPERTS,
     "inner_steps": STEPS,
     "last": 2,
-    "batch": BATCH,
+    "student_batch": BATCH,
     "optimiser": Sgd(20.0, 0.5),
     "rate": RATE,
     "rate_optimiser": Sgd(1e-3, 0.5),
