@@ -10,12 +10,7 @@ import numpy as np
 from jaxdd import whiten
 from jaxdd.base import Array, Corpus, ExpertsAsset, Key
 from jaxdd.errors import InputError
-from jaxdd.select import (
-    class_means_of_shares,
-    k_center_rows,
-    kmeans_rows,
-    random_rows,
-)
+from jaxdd.select import class_means_of_shares, k_center_rows, kmeans_rows, random_rows
 from jaxdd.select.random import class_called
 
 __all__ = ["EXPERT_STARTS", "STARTS", "Logits", "Start", "first_images", "soft_labels"]

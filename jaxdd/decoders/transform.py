@@ -3,15 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from jaxdd.base import (
-    Array,
-    Assets,
-    Corpus,
-    Decoder,
-    Key,
-    PyTree,
-    Synthetic,
-)
+from jaxdd.base import Array, Assets, Corpus, Decoder, Key, PyTree, Synthetic
 
 __all__ = ["transformed"]
 

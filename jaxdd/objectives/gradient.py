@@ -28,7 +28,7 @@ from jaxdd.errors import InputError, one_of
 from jaxdd.training import losses
 from jaxdd.training.batches import Weighted
 from jaxdd.training.portions import portion_rows, value_and_gradient
-from jaxdd.training.statistics import settled
+from jaxdd.training.statistics import with_batch_statistics
 
 __all__ = ["Derivative", "Distance", "class_gradients", "distance"]
 
@@ -118,7 +118,7 @@ def class_gradients(
             key=jax.random.split(key, classes),
         )
         chunk = chunk_classes or classes
-        variables = settled(network, variables, batch)
+        variables = with_batch_statistics(network, variables, batch)
         loss = _over_classes(one, chunk, image, variables, others)
         return loss, {"loss": loss}
 

@@ -26,10 +26,10 @@ from jaxdd.training.losses import (
 
 __all__ = [
     "KernelPair",
+    "flat_rows",
     "kernel_blocks",
     "kernel_regression",
     "random_feature_blocks",
-    "rows_of",
 ]
 
 KernelPair = Callable[[Array, Array, Any], tuple[Array, Array]]
@@ -72,7 +72,7 @@ def kernel_regression(
         synthetic: Synthetic, batch: Batch, variables: Any, assets: Assets, key: Key
     ) -> tuple[Array, Metrics]:
         del assets, key
-        image, label, weight = rows_of(batch)
+        image, label, weight = flat_rows(batch)
         k_ss, k_ts = pair(
             synthetic.image,
             lax.stop_gradient(image),
@@ -153,7 +153,7 @@ def random_feature_blocks(
     return blocks
 
 
-def rows_of(batch: Batch) -> tuple[Array, Array, Array]:
+def flat_rows(batch: Batch) -> tuple[Array, Array, Array]:
     """Images [n,h,w,c], labels [n], weights [n] of a batch, class-balanced or not."""
     label: Any = batch.target
     if batch.image.ndim == 4:

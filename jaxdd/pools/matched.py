@@ -18,13 +18,10 @@ from jaxdd.base import (
     Variables,
 )
 from jaxdd.errors import InputError
-from jaxdd.records import (
-    Recipe,
-    Sgd,
-)
+from jaxdd.records import Recipe, Sgd
 from jaxdd.training import trainer
 from jaxdd.training.batches import Source, Weighted, draw_rows, in_steps
-from jaxdd.training.statistics import settled
+from jaxdd.training.statistics import with_batch_statistics
 
 __all__ = ["MatchedPool", "loops", "matched"]
 
@@ -103,13 +100,13 @@ def matched(
         if matchings == 1:
             return fresh()
 
-        def older() -> MatchedPool:
-            variables = settled(network, pool.variables, batch)
+        def trained() -> MatchedPool:
+            variables = with_batch_statistics(network, pool.variables, batch)
             if epochs:
                 variables = train(key, variables, synthetic)
             return MatchedPool(variables, pool.age + 1)
 
-        return jax.lax.cond(pool.age + 1 < matchings, older, fresh)
+        return jax.lax.cond(pool.age + 1 < matchings, trained, fresh)
 
     return Pool(init, draw, update)
 

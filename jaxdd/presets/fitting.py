@@ -6,11 +6,7 @@ from typing import Any
 
 from jaxdd.base import Method
 from jaxdd.presets.digits import DIGITS
-from jaxdd.records import (
-    ConvNet,
-    Preset,
-    Protocol,
-)
+from jaxdd.records import ConvNet, Preset, Protocol
 
 __all__ = ["SIDES", "filled", "fit_networks", "plain"]
 

@@ -7,14 +7,7 @@ import math
 
 from jaxdd import presets
 from jaxdd.presets.fitting import SIDES, fit_networks
-from jaxdd.records import (
-    ConvNet,
-    DataSpec,
-    Preset,
-    Protocol,
-    Recipe,
-    Sgd,
-)
+from jaxdd.records import ConvNet, DataSpec, Preset, Protocol, Recipe, Sgd
 
 __all__ = ["adapt", "on_data", "preset", "smoke", "smoke_protocol"]
 

@@ -8,13 +8,15 @@ from jaxdd.base import (
     Variables,
 )
 
-__all__ = ["settled"]
+__all__ = ["with_batch_statistics"]
 
 
 _SETTLING = 16  # real images of each class for the statistics of batch norm
 
 
-def settled(network: Network, variables: Variables, batch: Batch) -> Variables:
+def with_batch_statistics(
+    network: Network, variables: Variables, batch: Batch
+) -> Variables:
     """The variables after their running statistics have taken in real images.
 
     Up to 16 images of every class pass in training mode; they are fixed afterwards.

@@ -11,10 +11,10 @@ from jaxdd.errors import InputError
 from jaxdd.kernels.random_features import draw
 from jaxdd.kernels.ridge import FREPO, KIP, RFAD, Ridge
 from jaxdd.objectives.kernel_regression import (
+    flat_rows,
     kernel_blocks,
     kernel_regression,
     random_feature_blocks,
-    rows_of,
 )
 from jaxdd.objectives.labelled import krr_labels
 from jaxdd.records import (
@@ -105,7 +105,7 @@ def test_class_balanced_and_plain_batches_agree(batch, synthetic):
     np.testing.assert_allclose(
         value(objective, synthetic, balanced), value(objective, synthetic, batch)
     )
-    assert rows_of(balanced)[0].shape == (15, *SHAPE)
+    assert flat_rows(balanced)[0].shape == (15, *SHAPE)
     hard = synthetic._replace(target=jnp.arange(6) % CLASSES)
     soft = synthetic._replace(target=jnp.eye(CLASSES)[hard.target] - 1 / CLASSES)
     np.testing.assert_allclose(

@@ -13,7 +13,7 @@ from jaxdd.pools.matched import loops
 from jaxdd.records import (
     ConvNet,
 )
-from jaxdd.training.statistics import settled
+from jaxdd.training.statistics import with_batch_statistics
 
 ROWS, CLASSES = 6, 2
 
@@ -156,14 +156,21 @@ def test_statistics_come_from_sixteen_real_images_a_class(key, real, x64):
     spec = ConvNet(width=(3,), norm="batch")
     network = networks.build(spec, (2, 2, 1), CLASSES)
     variables = jax.jit(network.init)(key)
-    got = settled(network, variables, real)
+    got = with_batch_statistics(network, variables, real)
     few = real._replace(image=real.image[:, :16])
     other = real._replace(image=real.image[:, 1:])
     stats = lambda v: np.concatenate([x.ravel() for x in jax.tree.leaves(v.stats)])
-    np.testing.assert_array_equal(stats(got), stats(settled(network, variables, few)))
-    assert np.abs(stats(got) - stats(settled(network, variables, other))).max() > 1e-6
+    np.testing.assert_array_equal(
+        stats(got), stats(with_batch_statistics(network, variables, few))
+    )
+    assert (
+        np.abs(
+            stats(got) - stats(with_batch_statistics(network, variables, other))
+        ).max()
+        > 1e-6
+    )
     plain = Variables(variables.params, {})
-    assert settled(network, plain, real) is plain
+    assert with_batch_statistics(network, plain, real) is plain
 
 
 def test_published_loops():

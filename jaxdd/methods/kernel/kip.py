@@ -47,12 +47,7 @@ from jaxdd.kernels.finite import FINITE, finite_variables
 from jaxdd.kernels.ridge import Ridge
 from jaxdd.objectives.kernel_regression import kernel_blocks, kernel_regression
 from jaxdd.pools import drawn, none
-from jaxdd.records import (
-    Adam,
-    AugmentSpec,
-    KernelSpec,
-    OptimiserSpec,
-)
+from jaxdd.records import Adam, AugmentSpec, KernelSpec, OptimiserSpec
 from jaxdd.training import optimisers
 
 __all__ = ["METHOD", "KipConfig", "kip"]

@@ -67,14 +67,7 @@ from jaxdd.objectives.implicit import ImplicitSettings, implicit_krr
 from jaxdd.objectives.labelled import with_mirrors
 from jaxdd.objectives.linearised import Solver
 from jaxdd.pools import Life, online
-from jaxdd.records import (
-    AdaBelief,
-    Adam,
-    ConvNet,
-    NetworkSpec,
-    OptimiserSpec,
-    Softplus,
-)
+from jaxdd.records import AdaBelief, Adam, ConvNet, NetworkSpec, OptimiserSpec, Softplus
 from jaxdd.training import optimisers
 
 __all__ = ["METHOD", "RcigConfig", "rcig"]

@@ -60,12 +60,7 @@ from jaxdd.kernels.random_features import draw
 from jaxdd.kernels.ridge import Ridge
 from jaxdd.objectives.kernel_regression import kernel_regression, random_feature_blocks
 from jaxdd.pools import drawn
-from jaxdd.records import (
-    AdaBelief,
-    ConvNet,
-    NetworkSpec,
-    OptimiserSpec,
-)
+from jaxdd.records import AdaBelief, ConvNet, NetworkSpec, OptimiserSpec
 from jaxdd.training import optimisers
 
 __all__ = ["METHOD", "RfadConfig", "rfad"]

@@ -55,11 +55,7 @@ from jaxdd.decoders.initial import Start
 from jaxdd.errors import InputError, check_numbers
 from jaxdd.kernels.finite import FINITE
 from jaxdd.objectives.inducing import collapsed_bound
-from jaxdd.records import (
-    Adam,
-    KernelSpec,
-    OptimiserSpec,
-)
+from jaxdd.records import Adam, KernelSpec, OptimiserSpec
 from jaxdd.training import optimisers
 
 __all__ = ["METHOD", "SgprConfig", "sgpr"]

@@ -11,13 +11,7 @@ from jaxdd.decoders.initial import Start
 from jaxdd.errors import check_numbers
 from jaxdd.objectives.gradient import Distance, class_gradients
 from jaxdd.pools.matched import loops, matched
-from jaxdd.records import (
-    AugmentSpec,
-    ConvNet,
-    NetworkSpec,
-    OptimiserSpec,
-    Sgd,
-)
+from jaxdd.records import AugmentSpec, ConvNet, NetworkSpec, OptimiserSpec, Sgd
 from jaxdd.training import optimisers
 
 __all__ = ["MatchingConfig", "matching"]

@@ -6,14 +6,7 @@ from typing import Any, NamedTuple
 from jaxdd.presets import protocols
 from jaxdd.presets.fitting import filled
 from jaxdd.presets.fitting import plain as presets
-from jaxdd.records import (
-    DataSpec,
-    Expected,
-    Mlp,
-    Preset,
-    Protocol,
-    Sgd,
-)
+from jaxdd.records import DataSpec, Expected, Mlp, Preset, Protocol, Sgd
 
 __all__ = ["STEPS", "Row", "presets", "smoke", "table"]
 

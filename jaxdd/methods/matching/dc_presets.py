@@ -10,10 +10,7 @@ from jaxdd.methods.matching.dc import DcConfig
 from jaxdd.presets.digits import DIGITS, DIGITS_MLP, DIGITS_STUDENT
 from jaxdd.presets.figures import measured, with_figures
 from jaxdd.presets.mnist import MNIST, MNIST_NET, MNIST_STUDENT
-from jaxdd.records import (
-    Preset,
-    Sgd,
-)
+from jaxdd.records import Preset, Sgd
 
 __all__ = ["PRESETS", "SMOKE"]
 

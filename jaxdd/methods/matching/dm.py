@@ -44,13 +44,7 @@ from jaxdd.decoders.initial import Start
 from jaxdd.errors import InputError, check_numbers
 from jaxdd.objectives.moments import mean_features
 from jaxdd.pools import fresh
-from jaxdd.records import (
-    AugmentSpec,
-    ConvNet,
-    NetworkSpec,
-    OptimiserSpec,
-    Sgd,
-)
+from jaxdd.records import AugmentSpec, ConvNet, NetworkSpec, OptimiserSpec, Sgd
 from jaxdd.training import optimisers
 
 __all__ = ["METHOD", "DmConfig", "dm"]

@@ -14,12 +14,7 @@ from jaxdd.methods.matching.dsa import DsaConfig
 from jaxdd.presets.digits import DIGITS, DIGITS_MLP, DIGITS_STUDENT
 from jaxdd.presets.figures import measured, with_figures
 from jaxdd.presets.mnist import MNIST, MNIST_NET, MNIST_STUDENT
-from jaxdd.records import (
-    AugmentSpec,
-    Expected,
-    Preset,
-    Sgd,
-)
+from jaxdd.records import AugmentSpec, Expected, Preset, Sgd
 
 __all__ = ["PRESETS", "SMOKE"]
 

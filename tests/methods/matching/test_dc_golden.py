@@ -23,7 +23,7 @@ from jaxdd.pools.matched import MatchedPool, matched
 from jaxdd.records import (
     ConvNet,
 )
-from jaxdd.training.statistics import settled
+from jaxdd.training.statistics import with_batch_statistics
 
 CASES = ("instance", "batch", "mse", "cos", "siamese")
 SHAPE, CLASSES, IPC, BATCH = (8, 8, 3), 3, 2, 6
@@ -123,7 +123,7 @@ def test_two_matchings_equal_the_authors_program(x64, golden, case, key):
 
     @jax.jit
     def step(state, batch):
-        used = settled(network, state.pool.variables, batch)
+        used = with_batch_statistics(network, state.pool.variables, batch)
         return used, *method.step(state, batch, {})
 
     for number in range(2):
