@@ -25,7 +25,7 @@ import numpy as np
 
 from experiments.collectives import communicated
 from jaxdd import networks, tree
-from jaxdd.base import Assets, Dataset, TeacherAsset
+from jaxdd.base import Dataset
 from jaxdd.data.corpus import dataset_from_arrays
 from jaxdd.devices.mesh import (
     make_mesh,
@@ -37,17 +37,12 @@ from jaxdd.devices.mesh import (
     split_lead,
     spread,
 )
-from jaxdd.networks.teacher import represent
-from jaxdd.prepare.ssl import train_teacher
-from jaxdd.records import (
-    ConvNet,
-    DataSpec,
-    Recipe,
-)
+from jaxdd.prepare import Site, pretend_all
+from jaxdd.records import ConvNet, DataSpec, Recipe
 from jaxdd.report import environment
 from jaxdd.run import choose
 from jaxdd.run.config import from_preset, override
-from jaxdd.run.plan import Plan, distil, make_plan
+from jaxdd.run.plan import distil, make_plan
 from jaxdd.training import trainer
 from jaxdd.training.batches import array_source
 
@@ -91,13 +86,15 @@ def distillation(method: str, preset: str, title: str, batch: int) -> list[dict]
     name, chosen = choose.preset(method, preset)
     config = override(from_preset(method, name, chosen), {"run.devices": 0})
     plan, reader = make_plan(config, noise()), Reader()
-    assets = _assets(plan, reader)
-    distil(plan, assets, 0, reader)
+    split = partial(shard_rows, plan.mesh)
+    site = Site(drive=on_mesh(plan.mesh, reader), unsaved_drive=reader, shard=split)
+    prepared = pretend_all(plan.distiller.needs, plan.dataset, site)
+    distil(plan, prepared, 0, reader)
     rows = []
     if "target" in reader.sent:
         need = plan.distiller.needs[0]
         both = 2 * need.teacher.recipe.batch  # of every image two views
-        weights = tree.size_in_bytes(assets[need.name].variables.params)
+        weights = tree.size_in_bytes(prepared.assets[need.name].variables.params)
         rows.append(row(f"{title}, teacher", both, weights, reader.sent["target"]))
     network = networks.build(plan.config.distill.network, (32, 32, 3), 10)
     one = jax.eval_shape(network.init, jax.random.key(0)).params
@@ -106,23 +103,6 @@ def distillation(method: str, preset: str, title: str, batch: int) -> list[dict]
         *rows,
         row(f"{title}, distillation", batch, weights, reader.sent["distill"]),
     ]
-
-
-def _assets(plan: Plan, reader: Reader) -> Assets:
-    """Untrained teachers with empty tables."""
-    assets: Assets = {}
-    for need in plan.distiller.needs:
-        corpus = plan.dataset.train
-        variables, _ = train_teacher(
-            need.teacher,
-            corpus,
-            drive=on_mesh(plan.mesh, reader),
-            shard=partial(shard_rows, plan.mesh),
-        )
-        _, _, width = represent(need.teacher, corpus.image_shape)
-        table = jnp.zeros((need.views.count, corpus.size, width))
-        assets[need.name] = TeacherAsset(variables, table)
-    return assets
 
 
 def student(seeds: int) -> dict:

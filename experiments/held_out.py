@@ -8,6 +8,7 @@ set. Prints and returns JSON.
 """
 
 import argparse
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -20,31 +21,31 @@ import numpy as np
 
 from jaxdd import artefact, whiten
 from jaxdd.base import Batch, State
-from jaxdd.data.load import load
-from jaxdd.loop.loop import Loop
 from jaxdd.networks.teacher import represent
+from jaxdd.prepare import prepare_all
 from jaxdd.run import workdir
 from jaxdd.run.cli import parse
-from jaxdd.run.config import RunConfig, cache_folder
-from jaxdd.run.pipeline import assets_of
-from jaxdd.run.plan import Plan, key_of, make_plan, seeds_of
+from jaxdd.run.config import RunConfig
+from jaxdd.run.context import make_context
+from jaxdd.run.plan import Plan, key_of, make_plan
 
 _DRAWS = 40  # of a network from the pool, the same for both sets
 
 
 def held_out_loss(config: RunConfig, folder: Path) -> list[dict[str, float]]:
     """The loss on test images before and after, one entry per seed."""
-    cache = cache_folder(config)
-    plan = make_plan(config, load(config.data, cache=cache / "data"))
-    loop = Loop(None, progress=False)
-    assets, _ = assets_of(plan, loop, cache / "prepared", lambda line: None)
+    quiet = dataclasses.replace(config.run, progress=False)
+    context = make_context(dataclasses.replace(config, run=quiet))
+    dataset = context.load(config.data)
+    plan = make_plan(config, dataset)
+    assets = prepare_all(plan.distiller.needs, dataset, context.site(plan)).assets
     batch = _test_batch(plan, assets)
     rows = []
-    for seed in seeds_of(config):
-        begin = plan.distiller.init(key_of(seed), plan.dataset.train, assets)
+    for seed in config.numbered(config.seeds):
+        begin = plan.distiller.init(key_of(seed), dataset.train, assets)
         if plan.warm is not None:
-            steps, data = plan.distiller.warm_steps, (plan.dataset.train, assets)
-            begin, _ = loop(plan.warm, begin, steps, data, stage=f"warm{seed}")
+            steps, data = plan.distiller.warm_steps, (dataset.train, assets)
+            begin, _ = context.loop(plan.warm, begin, steps, data, stage=f"warm{seed}")
         final = artefact.load(workdir.set_folder(folder, config, seed)).synthetic
         params = {"image": final.image, "target": final.target}
         first, last = (

@@ -15,15 +15,14 @@ from jaxdd.base import Dataset, Distilled
 from jaxdd.data.corpus import dataset_from_arrays
 from jaxdd.errors import InputError
 from jaxdd.evaluation import Report
-from jaxdd.evaluation import evaluate as _evaluate
 from jaxdd.kernels.spelling import parse_kernel
-from jaxdd.loop.loop import Loop
-from jaxdd.records import KernelSpec
+from jaxdd.prepare import prepare_all
+from jaxdd.records import KernelSpec, LoopConfig
 from jaxdd.report import console
 from jaxdd.run import choose
-from jaxdd.run.config import RunConfig, cache_folder, from_preset, override, run_hash
-from jaxdd.run.pipeline import assets_of
-from jaxdd.run.plan import distil, make_plan, package, segments_outside
+from jaxdd.run.config import Options, RunConfig, from_preset, override
+from jaxdd.run.context import make_context
+from jaxdd.run.plan import distil, make_plan, package
 
 __all__ = ["distill", "evaluate", "load", "save"]
 
@@ -74,20 +73,17 @@ def distill(
     train = (_array(images), _array(labels))
     split = None if test is None else (_array(test[0]), _array(test[1]))
     dataset = dataset_from_arrays(train, split, config.data)
-    plan = make_plan(config, dataset)
-    loop = _loop(config)
     say = console.say if config.run.progress else lambda line: None
+    context, plan = make_context(config, say), make_plan(config, dataset)
     for note in plan.distiller.notes:
         say(note)
-    cache = cache_folder(config) / "prepared"
-    assets, _ = assets_of(plan, loop, cache, say)
-    outside = segments_outside(plan, assets, cache)
-    synthetic, _ = distil(plan, assets, seed, loop, outside=outside)
-    made = package(plan, assets, synthetic, seed)
+    prepared = prepare_all(plan.distiller.needs, dataset, context.site(plan))
+    synthetic, _ = distil(plan, prepared, seed, context.loop)
+    distilled = package(plan, prepared.assets, synthetic, seed)
     if test is None:
-        return made
-    report = _evaluate([made], dataset, seeds=[seed], drive=loop)
-    return made._replace(meta=dataclasses.replace(made.meta, rows=tuple(report.rows)))
+        return distilled
+    rows = tuple(context.measure([distilled], dataset).rows)
+    return distilled._replace(meta=dataclasses.replace(distilled.meta, rows=rows))
 
 
 def save(distilled: Distilled, path: str | Path) -> None:
@@ -139,14 +135,14 @@ def evaluate(
         labels = None if test[1] is None else np.arange(meta.num_classes)
         blank = np.zeros((max(1, meta.num_classes), *test[0].shape[1:]), np.uint8)
         spec = dataclasses.replace(spec, train_limit=None)
-        made = dataset_from_arrays((blank, labels), test, spec)
-        dataset = Dataset(None, made.test)  # type: ignore[arg-type]
+        _, split = dataset_from_arrays((blank, labels), test, spec)
+        dataset = Dataset(None, split)  # type: ignore[arg-type]
     else:
         pair = (_array(train[0]), _array(train[1]))
         dataset = dataset_from_arrays(pair, test, spec)
-    numbers = [meta.seed + i for i in range(seeds)]
-    loop = Loop(None, progress=progress)
-    return _evaluate([distilled], dataset, seeds=numbers, drive=loop)
+    driven = LoopConfig(progress=progress, student_devices=1, together=1)
+    config = Options(seed=meta.seed, students=seeds, run=driven)
+    return make_context(config).measure([distilled], dataset)
 
 
 def _with_kernels(
@@ -182,15 +178,6 @@ def _configure(
     if ipc is not None or size is not None:
         config = dataclasses.replace(config, ipc=ipc, size=size)
     return override(config, overrides)
-
-
-def _loop(config: RunConfig) -> Loop:
-    return Loop(
-        None,
-        config_hash=run_hash(config),
-        chunk=config.run.chunk,
-        progress=config.run.progress,
-    )
 
 
 def _array(value: Any) -> Any:

@@ -20,7 +20,7 @@ from jaxdd.base import Distilled, PyTree, Synthetic, Variables
 from jaxdd.errors import InputError
 from jaxdd.records import Meta, from_dict, to_dict
 
-__all__ = ["FORMAT", "load", "pack", "save", "storage", "unpack"]
+__all__ = ["FORMAT", "annotate", "load", "pack", "save", "storage", "unpack"]
 
 FORMAT = 2
 """Version of the layout; a reader takes format 1 as well, and refuses any other."""
@@ -77,16 +77,31 @@ def load(path: str | Path) -> Distilled:
     path = Path(path)
     description = _description(path)
     content = _restore(description["content"], _arrays(path, description), path)
+    meta = _meta(path, description)
     try:
-        if description["format"] == 1:
-            description["meta"] = format1.upgrade_meta(description["meta"])
-        meta = from_dict(Meta, description["meta"])
         synthetic = Synthetic(**content["synthetic"])
         modules = {n: Variables(**parts) for n, parts in content["modules"].items()}
         whitening = whiten.from_arrays(description["whitening"], content["whitening"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise _damaged(path, f"{_META} does not fit: {error}") from error
     return Distilled(synthetic, meta, whitening, modules)
+
+
+def annotate(path: str | Path, **changes: Any) -> None:
+    """Changes the description of a saved set; its arrays stay as they are.
+
+    Args:
+      path: the folder.
+      **changes: fields of its meta, such as `rows`.
+
+    Raises:
+      InputError: there is no set of this format, or the folder cannot be written.
+    """
+    path = Path(path)
+    description = _description(path)
+    meta = dataclasses.replace(_meta(path, description), **changes)
+    changed = {"format": FORMAT, "meta": to_dict(meta)}
+    files.write_json(path / _META, description | changed)
 
 
 def storage(distilled: Distilled) -> dict[str, int]:
@@ -210,6 +225,15 @@ def _description(path: Path) -> dict[str, Any]:
     if missing:
         raise _damaged(path, f"{_META} lacks {sorted(missing)[0]!r}")
     return description
+
+
+def _meta(path: Path, description: dict[str, Any]) -> Meta:
+    try:
+        if description["format"] == 1:
+            return from_dict(Meta, format1.upgrade_meta(description["meta"]))
+        return from_dict(Meta, description["meta"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise _damaged(path, f"{_META} does not fit: {error}") from error
 
 
 def _arrays(path: Path, description: dict[str, Any]) -> dict[str, np.ndarray]:

@@ -24,6 +24,9 @@ Key = jax.Array
 PyTree = Any
 Metrics = dict[str, Array]
 Assets = dict[str, Any]
+Stream = Callable[[int, int], PyTree]
+"""(first, end) -> what those steps consume, every leaf [end-first,...]; pure, and run
+on the host."""
 
 __all__ = [
     "Array",
@@ -53,6 +56,8 @@ __all__ = [
     "Segment",
     "Segments",
     "State",
+    "Stream",
+    "Streamed",
     "Synthetic",
     "Task",
     "TeacherAsset",
@@ -249,6 +254,7 @@ class Distiller(NamedTuple):
     before step 0 (ageing a pool); calls beyond what is needed change nothing.
     `image_floats` counts the stored numbers of images that are decoded from fewer than
     their pixels. `notes` are lines that a run prints, such as the blocks of a kernel.
+    `input_space` says what images the set's students take: whitened ones, or raw.
     """
 
     init: Callable[[Key, Corpus, Assets], State]
@@ -261,6 +267,7 @@ class Distiller(NamedTuple):
     warm_steps: int = 0
     image_floats: int = 0
     notes: tuple[str, ...] = ()
+    input_space: Literal["whitened", "raw"] = "whitened"
 
 
 class Parts(NamedTuple):
@@ -351,12 +358,25 @@ class Mix(NamedTuple):
     apply: Callable[[PyTree, Array, Array], tuple[Array, Array]]
 
 
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Streamed:
+    """Data of a stage whose steps consume a row of a stream besides.
+
+    A step gets `(*data, row)` in place of the data.
+    """
+
+    data: tuple[PyTree, ...]
+    stream: Stream = dataclasses.field(metadata={"static": True})
+
+
 class Drive(Protocol):
     """Who runs the steps of a long stage.
 
     `step(state, data) -> (state, metrics)` is pure; `data` is constant and passed as
-    an argument so that it never becomes part of the compiled program. Returns the
-    last state and the metrics stacked over all steps (NumPy or JAX arrays [steps]).
+    an argument so that it never becomes part of the compiled program, or is `Streamed`.
+    Returns the last state and the metrics stacked over all steps (NumPy or JAX arrays
+    [steps]).
     `stage` names the stage for progress, logs and checkpoints.
     """
 

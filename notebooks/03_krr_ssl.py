@@ -67,7 +67,7 @@ config = override(config, {f"evaluate.{name}": value for name, value in judge.it
 
 digits = load(config.data)
 plan = make_plan(config, digits)
-teacher, _ = prepare(plan.distiller.needs[0], digits)
+teacher, *_ = prepare(plan.distiller.needs[0], digits)
 assets = {"teacher": teacher}
 
 

@@ -66,7 +66,7 @@ if SHORT:
 # %%
 task = Task((8, 8, 1), 10, size=10, ipc=1, num_steps=STEPS, train_size=1347)
 distiller = mtt(task, config)
-experts, quality = prepare(distiller.needs[0], digits)
+experts, quality, _ = prepare(distiller.needs[0], digits)
 snapshots = experts.snapshots
 print("experts, snapshots, parameters:", snapshots.shape)
 print(f"test accuracy of the first: {quality['expert_accuracy']:.1%}")

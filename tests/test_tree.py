@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdd import tree
-from jaxdd.devices.mesh import make_mesh, replicate, set_around
+from jaxdd.devices.mesh import make_mesh, replicate, use_mesh
 from jaxdd.members import map_members, shares, sum_of_shares
 
 
@@ -36,7 +36,7 @@ def test_sum_of_shares_is_the_plain_sum_and_so_is_its_derivative(x64) -> None:
     alone = jax.jit(jax.value_and_grad(total))(given)
     for devices in (2, 4):  # six members are not shared by four
         mesh = make_mesh(data=devices)
-        with set_around(mesh):
+        with use_mesh(mesh):
             program = jax.jit(jax.value_and_grad(total)).trace(replicate(mesh, given))
             assert ("shard_map" in str(program.jaxpr)) == (devices == 2)
             shared = program.lower().compile()(replicate(mesh, given))
@@ -51,7 +51,7 @@ def test_members_that_are_mapped_share_nothing_further() -> None:
 
     mesh = make_mesh(data=2)
     members = replicate(mesh, jnp.ones((2, 4, 3)))
-    with set_around(mesh):
+    with use_mesh(mesh):
         assert shares() == 2
         sums = jax.jit(lambda m: map_members(one, m))(members)
     np.testing.assert_array_equal(sums, np.full((2, 3), 4.0))

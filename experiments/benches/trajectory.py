@@ -34,7 +34,7 @@ from references import Reference
 
 from jaxdd import unroll
 from jaxdd.base import Array, Metrics, PyTree
-from jaxdd.devices.mesh import device_per_core, make_mesh, replicate, set_around
+from jaxdd.devices.mesh import device_per_core, make_mesh, replicate, use_mesh
 from jaxdd.objectives.portioned import count_portions
 from jaxdd.unroll import SGD
 
@@ -150,7 +150,7 @@ class Ours:
         self._setting = Setting(options.widths[0], options.batch, options.conv)
         self._adjoint = ADJOINTS[options.adjoint]
         self._mesh = make_mesh() if options.devices != 1 else None
-        with set_around(self._mesh):
+        with use_mesh(self._mesh):
             portions = count_portions(
                 *(self._setting.network, self._setting.theta["image"], options.batch),
                 self._adjoint,
@@ -186,7 +186,7 @@ class Ours:
         def step(state: PyTree, data: tuple) -> tuple[PyTree, Metrics]:
             params, opt, key = state
             key, own = jax.random.split(key)
-            with set_around(self._mesh):
+            with use_mesh(self._mesh):
                 value, gradient = jax.value_and_grad(self._distance)(
                     params, *data, own, num_steps
                 )

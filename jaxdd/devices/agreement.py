@@ -16,7 +16,7 @@ import jax
 import numpy as np
 
 from jaxdd.errors import InputError
-from jaxdd.prepare.cache import Together
+from jaxdd.prepare.prepared_cache import Together
 
 __all__ = [
     "agreed",
@@ -118,7 +118,7 @@ def _first(act: Callable[[], T]) -> T:
 
 def together() -> Together:
     """How processes that prepare something keep together."""
-    return Together(everywhere, in_turn)
+    return Together(everywhere, in_turn, jax.process_count() == 1)
 
 
 def _gathered(values: np.ndarray) -> np.ndarray:

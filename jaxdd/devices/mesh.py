@@ -26,18 +26,18 @@ from jaxdd.errors import InputError
 __all__ = [
     "compile_cache",
     "device_per_core",
-    "here",
     "make_mesh",
     "memory_budget",
     "mesh_of",
     "on_mesh",
     "placed_copy",
     "replicate",
-    "set_around",
     "shard_batch",
     "shard_rows",
     "split_lead",
     "spread",
+    "to_local_device",
+    "use_mesh",
 ]
 
 Step = Callable[[PyTree, PyTree], tuple[PyTree, Metrics]]
@@ -115,7 +115,7 @@ def _put(tree: PyTree, places: PyTree) -> PyTree:
     def put(leaf: Any, place: NamedSharding) -> jax.Array:
         if isinstance(leaf, jax.Array) and leaf.sharding == place:
             return leaf
-        leaf = here(leaf)
+        leaf = to_local_device(leaf)
         shape = np.shape(leaf)
         indices = place.addressable_devices_indices_map(shape)
         parts = [
@@ -129,7 +129,7 @@ def _put(tree: PyTree, places: PyTree) -> PyTree:
     return jax.tree.map(put, tree, places)
 
 
-def here(tree: PyTree) -> PyTree:
+def to_local_device(tree: PyTree) -> PyTree:
     """Every array whole on one device of this process.
 
     What is split over devices is gathered, in which all processes take part.
@@ -154,7 +154,7 @@ def _same(tree: PyTree) -> PyTree:
     return tree
 
 
-def set_around(mesh: Mesh | None) -> contextlib.AbstractContextManager:
+def use_mesh(mesh: Mesh | None) -> contextlib.AbstractContextManager:
     """Lets what is traced inside see the mesh (`jaxdd.members.map_members`)."""
     if mesh is None:
         return contextlib.nullcontext()
@@ -292,7 +292,7 @@ def on_mesh(mesh: Mesh | None, drive: Drive) -> Drive:
     ) -> tuple[PyTree, Metrics]:
         data = replicate(mesh, data)
         state, metrics = drive(step, state, num_steps, data, stage=stage)
-        return here(state), metrics
+        return to_local_device(state), metrics
 
     return placed
 

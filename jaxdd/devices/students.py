@@ -10,12 +10,12 @@ import jax
 
 from jaxdd.base import PyTree
 from jaxdd.devices.mesh import (
-    here,
     make_mesh,
     replicate,
     shard_rows,
     split_lead,
     spread,
+    to_local_device,
 )
 from jaxdd.errors import InputError
 from jaxdd.records import LoopConfig
@@ -28,7 +28,7 @@ _TOGETHER = 16  # students of one accelerator in one program
 
 
 def _gather(tree: PyTree) -> PyTree:
-    return jax.device_get(here(tree))
+    return jax.device_get(to_local_device(tree))
 
 
 def student_group(config: LoopConfig, students: int) -> Group:

@@ -1,6 +1,6 @@
 """How good a distilled set is: fresh students on the set and on real images."""
 
-from jaxdd.evaluation.evaluator import evaluate
+from jaxdd.evaluation.evaluator import evaluate, rows_beside
 from jaxdd.evaluation.kernel_rows import krr_name
 from jaxdd.evaluation.labelled import other_network
 from jaxdd.evaluation.measure import Store
@@ -24,5 +24,6 @@ __all__ = [
     "linear_probe",
     "other_network",
     "representation_mse",
+    "rows_beside",
     "verify",
 ]

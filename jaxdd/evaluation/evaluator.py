@@ -5,15 +5,15 @@ from collections.abc import Mapping, Sequence
 from jaxdd.base import Array, Dataset, Distilled, Drive
 from jaxdd.evaluation.kernel_rows import kernel_notes
 from jaxdd.evaluation.labelled import labelled_entries, trains_students
-from jaxdd.evaluation.measure import Store, measure
+from jaxdd.evaluation.measure import Entry, Store, measure
 from jaxdd.evaluation.ranking import ranking_rows
 from jaxdd.evaluation.report import Report
 from jaxdd.evaluation.representation import representation_entries
-from jaxdd.evaluation.setting import dataset_notes, make_setting
+from jaxdd.evaluation.setting import Setting, dataset_notes, make_setting
 from jaxdd.training import scan_drive
 from jaxdd.training.together import ALONE, Group
 
-__all__ = ["evaluate"]
+__all__ = ["evaluate", "rows_beside"]
 
 
 def evaluate(
@@ -66,12 +66,7 @@ def evaluate(
     meta = setting.meta
     if meta.label_kind != "representation" and not meta.num_classes:
         return Report([], ["no figures: the set has no labels to train a student on"])
-    if meta.label_kind == "representation":
-        entries, notes = representation_entries(
-            setting, teacher_outputs, baselines=baselines
-        )
-    else:
-        entries, notes = labelled_entries(setting, baselines=baselines, group=group)
+    entries, notes = _entries(setting, teacher_outputs, baselines, group)
     rows = measure(
         entries,
         setting.seeds,
@@ -86,3 +81,33 @@ def evaluate(
         scores, missing = ranking_rows(setting, Report(rows, []))
         rows, notes = rows + scores, notes + missing
     return Report(rows, dataset_notes(meta, dataset) + notes)
+
+
+def rows_beside(
+    sets: Sequence[Distilled], dataset: Dataset, targets: Sequence[Dataset] = ()
+) -> int:
+    """How many students `evaluate` trains for each of the set's own; at least 1.
+
+    Args:
+      sets: as in `evaluate`.
+      dataset: real data.
+      targets: other data on which students are measured too.
+    """
+    if dataset.test is None:
+        return 1
+    test = dataset.test
+    setting = make_setting(sets, dataset.train, test, [0], scan_drive, targets)
+    own, all_rows = (len(_entries(setting, None, b, ALONE)[0]) for b in (False, True))
+    return -(-all_rows // max(1, own))
+
+
+def _entries(
+    setting: Setting,
+    teacher_outputs: Mapping[str, Array] | None,
+    baselines: bool,
+    group: Group,
+) -> tuple[list[Entry], list[str]]:
+    """The rows to make, and notes on those that cannot be made."""
+    if setting.meta.label_kind == "representation":
+        return representation_entries(setting, teacher_outputs, baselines=baselines)
+    return labelled_entries(setting, baselines=baselines, group=group)

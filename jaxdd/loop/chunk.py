@@ -24,14 +24,14 @@ class HostTransferError(RuntimeError):
 
 
 def chunk_program(step: Step, length: int) -> Callable:
-    """Up to `length` steps as one pure function of (state, data, count, rows=None).
+    """Up to `length` steps as one pure function of (state, data, count, streamed=None).
 
     `count` is traced, so chunks of any length share one compilation, and the rounding
     of a step does not depend on the chunk it falls into.
 
     Args:
-      step: (state, data) -> (state, metrics); with rows, every leaf [length,...], it
-        gets (data, row) instead of the data, a row for each step.
+      step: (state, data) -> (state, metrics); with rows of a stream, every leaf
+        [length,...], it gets (*data, row) instead of the data, a row for each step.
       length: rows of the buffers for the metrics.
 
     Returns:
@@ -41,19 +41,19 @@ def chunk_program(step: Step, length: int) -> Callable:
     step = jax.jit(step, inline=True)  # traced once, for its shapes and for the loop
 
     def run(
-        state: Any, data: PyTree, count: Array, rows: PyTree = None
+        state: Any, data: PyTree, count: Array, streamed: PyTree = None
     ) -> tuple[Any, Metrics, Array]:
-        def given(index: Array | int) -> PyTree:
-            return data if rows is None else (data, tree.take(rows, index))
+        def data_of(index: Array | int) -> PyTree:
+            return data if streamed is None else (*data, tree.take(streamed, index))
 
         buffers = jax.tree.map(
             lambda leaf: jnp.zeros((length, *leaf.shape), leaf.dtype),
-            jax.eval_shape(lambda s: step(s, given(0)), state)[1],
+            jax.eval_shape(lambda s: step(s, data_of(0)), state)[1],
         )
 
         def body(index: Array, carry: tuple[Any, Metrics]) -> tuple[Any, Metrics]:
             state, buffers = carry
-            state, metrics = step(state, given(index))
+            state, metrics = step(state, data_of(index))
             return state, tree.write(buffers, index, metrics)
 
         state, buffers = jax.lax.fori_loop(0, count, body, (state, buffers))
@@ -63,7 +63,7 @@ def chunk_program(step: Step, length: int) -> Callable:
 
 
 def compiled_chunk(
-    step: Step, length: int, state: Any, data: PyTree, rows: PyTree = None
+    step: Step, length: int, state: Any, data: PyTree, streamed: PyTree = None
 ) -> Callable:
     """A compiled `chunk_program` that consumes the state it is given.
 
@@ -72,7 +72,7 @@ def compiled_chunk(
       length: most steps in a call.
       state: of the first call; those it returns lie on the same devices.
       data: constant arrays.
-      rows: of the steps of the first call, or None.
+      streamed: rows of the stream for the steps of the first call, or None.
 
     Raises:
       HostTransferError: the step calls the host.
@@ -84,7 +84,8 @@ def compiled_chunk(
     program = chunk_program(step, length)
     jitted = jax.jit(program, donate_argnums=0, out_shardings=places)
     count = devices.replicate(mesh, np.int32(0))
-    traced = jitted.trace(state, data, count, *(() if rows is None else (rows,)))
+    rows = () if streamed is None else (streamed,)
+    traced = jitted.trace(state, data, count, *rows)
     # The transfer guard does not see callbacks, so they are looked for here.
     if calls := host_calls(traced.jaxpr):
         raise HostTransferError(

@@ -16,17 +16,16 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-from jax.sharding import Mesh
 
-from jaxdd.base import PyTree
+from jaxdd.base import PyTree, Streamed
 from jaxdd.devices import agreement
 from jaxdd.devices import mesh as devices
 from jaxdd.loop import hooks as between
-from jaxdd.loop.ahead import Ahead, Outside
 from jaxdd.loop.checkpoint import Checkpoints, Saved
 from jaxdd.loop.chunk import Step, compiled_chunk
 from jaxdd.loop.log import MetricsLog
 from jaxdd.loop.progress import Bar, progress_bar
+from jaxdd.loop.stream import StreamReader
 
 __all__ = ["Loop", "Timing", "chunk_length"]
 
@@ -101,7 +100,6 @@ class Loop:
         data: PyTree,
         *,
         stage: str,
-        outside: Outside | None = None,
     ) -> tuple[Any, dict[str, Any]]:
         """Runs a stage, or what is left of it.
 
@@ -110,10 +108,9 @@ class Loop:
             function that comes again with the same shapes is not compiled again.
           state: the state to start from; not consumed. It holds no NaN.
           num_steps: steps in all.
-          data: constant arrays; an argument of the compiled program.
+          data: constant arrays; an argument of the compiled program. A stream besides
+            them (`Streamed`) is read a chunk ahead.
           stage: names bar, checkpoints and rows; used once per run.
-          outside: what the steps consume besides, read on the host a chunk ahead; the
-            step then gets (data, row) in place of the data.
 
         Returns:
           The last state, and the metrics of all steps as NumPy, each [num_steps, ...].
@@ -126,28 +123,20 @@ class Loop:
             be written.
         """
         mesh = devices.mesh_of((state, data))
-        if mesh is None and jax.process_count() > 1:
-            everything = devices.make_mesh()
-            result, rows = self._stage(
-                step, state, num_steps, data, stage, everything, outside
-            )
-            return devices.here(result), rows
-        return self._stage(step, state, num_steps, data, stage, mesh, outside)
+        if mesh is not None or jax.process_count() == 1:
+            state = devices.placed_copy(state, mesh)
+            return self._stage(step, state, num_steps, data, stage)
+        state = devices.placed_copy(state, devices.make_mesh())
+        state, rows = self._stage(step, state, num_steps, data, stage)
+        return devices.to_local_device(state), rows
 
     def _stage(
-        self,
-        step: Step,
-        state: Any,
-        num_steps: int,
-        data: PyTree,
-        stage: str,
-        mesh: Mesh | None,
-        outside: Outside | None,
+        self, step: Step, state: Any, num_steps: int, data: PyTree, stage: str
     ) -> tuple[Any, Rows]:
-        """A stage on a mesh, from its last checkpoint on."""
-        state = devices.placed_copy(state, mesh)
+        """A stage on the devices of its state, from its last checkpoint on."""
+        streamed = isinstance(data, Streamed)
         if num_steps == 0:
-            return state, {} if outside else _no_metrics(step, state, data)
+            return state, {} if streamed else _no_metrics(step, state, data)
         with ExitStack() as stack:
             store = self._store(stage, num_steps)
             saved = stack.enter_context(store).restore(state) if store else None
@@ -158,10 +147,13 @@ class Loop:
             bar = stack.enter_context(
                 progress_bar(stage, saved.step, num_steps, self._progress)
             )
-            length = chunk_length(num_steps, self._most)
-            ahead = stack.enter_context(Ahead(outside, length)) if outside else None
-            run = _Stage(stage, num_steps, store, stop, bar, length, ahead)
-            return self._run(run, step, saved, devices.replicate(mesh, data))
+            length, reader = chunk_length(num_steps, self._most), None
+            if streamed:
+                reader = stack.enter_context(StreamReader(data.stream, length))
+                data = data.data
+            run = _Stage(stage, num_steps, store, stop, bar, length, reader)
+            data = devices.replicate(devices.mesh_of(state), data)
+            return self._run(run, step, saved, data)
 
     def _run(
         self, run: _Stage, step: Step, saved: Saved, data: PyTree
@@ -172,7 +164,7 @@ class Loop:
         if self._log is not None:
             self._log.align(run.name, done, saved.metrics)
         began = time.monotonic()
-        program = self._program(step, run, state, data, run.rows(run.chunk(done)))
+        program = self._program(step, run, state, data, run.streamed(run.chunk(done)))
         compiled = time.monotonic()
         run.bar.compiled()
         due = _Schedule(run.length, self._save_every, self._seconds)
@@ -208,12 +200,12 @@ class Loop:
         (first, end), stage, mesh = steps, run.name, devices.mesh_of(state)
         # The one transfer to the device, before the guard forbids them.
         count = devices.replicate(mesh, np.int32(end - first))
-        given = [devices.replicate(mesh, run.rows(steps))] if run.ahead else []
-        run.fetch(end)
+        streamed = [devices.replicate(mesh, run.streamed(steps))] if run.reader else []
+        run.prefetch(end)
         with jax.transfer_guard("disallow"):
-            state, buffers, has_nan = program(state, data, count, *given)
+            state, buffers, has_nan = program(state, data, count, *streamed)
         if jax.process_count() > 1:
-            buffers, has_nan = devices.here((buffers, has_nan))
+            buffers, has_nan = devices.to_local_device((buffers, has_nan))
         buffers, has_nan = jax.device_get((buffers, has_nan))
         rows = {name: _rows(buffer, end - first) for name, buffer in buffers.items()}
         if self._log is not None:
@@ -223,15 +215,15 @@ class Loop:
         return state, rows
 
     def _program(
-        self, step: Step, run: _Stage, state: Any, data: PyTree, rows: PyTree
+        self, step: Step, run: _Stage, state: Any, data: PyTree, streamed: PyTree
     ) -> Callable:
         """The compiled chunk; made once for each step function and set of shapes."""
-        rows = devices.replicate(devices.mesh_of(state), rows)
-        leaves, structure = jax.tree.flatten((state, data, rows))
+        streamed = devices.replicate(devices.mesh_of(state), streamed)
+        leaves, structure = jax.tree.flatten((state, data, streamed))
         shapes = ((jax.typeof(x), x.sharding) for x in leaves)
         key = (step, run.length, structure, *shapes)
         if key not in _PROGRAMS:
-            program = compiled_chunk(step, run.length, state, data, rows)
+            program = compiled_chunk(step, run.length, state, data, streamed)
             if len(_PROGRAMS) == _MOST_PROGRAMS:
                 del _PROGRAMS[next(iter(_PROGRAMS))]
             _PROGRAMS[key] = program
@@ -254,18 +246,18 @@ class _Stage:
     stop: between.Stop
     bar: Bar
     length: int  # of a chunk
-    ahead: Ahead | None  # reads what the steps consume from the host
+    reader: StreamReader | None
 
     def chunk(self, done: int) -> tuple[int, int]:
         """The steps after `done`, up to the end of their chunk."""
         return done, min(self.num_steps, (done // self.length + 1) * self.length)
 
-    def rows(self, steps: tuple[int, int]) -> PyTree:
-        return self.ahead.rows(steps) if self.ahead is not None else None
+    def streamed(self, steps: tuple[int, int]) -> PyTree:
+        return self.reader.rows(steps) if self.reader is not None else None
 
-    def fetch(self, done: int) -> None:
-        if self.ahead is not None:
-            self.ahead.fetch(self.chunk(done))
+    def prefetch(self, done: int) -> None:
+        if self.reader is not None:
+            self.reader.prefetch(self.chunk(done))
 
     def save(self, done: int, state: Any, metrics: Rows) -> None:
         if self.store is not None:

@@ -35,10 +35,14 @@ from jaxdd.objectives.linearised import (
 )
 from jaxdd.training.losses import weighted_mean
 
-__all__ = ["RATES", "ImplicitSettings", "implicit_krr"]
+__all__ = ["ImplicitSettings", "SolverRates", "implicit_krr"]
 
-RATES = "rates"
-"""The entry of assets with the rates of Adam: (inner problem, linear system)."""
+
+class SolverRates(NamedTuple):
+    """Learning rates of the solvers' Adam, `Batch.extra` of a step."""
+
+    inner: Array | float = 0.0  # of the inner problem
+    system: Array | float = 0.0  # of the linear system
 
 
 class ImplicitSettings(NamedTuple):
@@ -78,10 +82,10 @@ def implicit_krr(
 
     Returns:
       the objective, of sets with learned targets [m,k] and
-      `hyper["log_temperature"]` (t). It reads `assets["rates"]` where the solver is
-      adam. Metrics: loss, error (the cross-entropy), margin, inner_trend, solve_trend
-      (see `linearised.trend`), and implicit_share, the ratio of the norms of both terms
-      for the images, before clipping.
+      `hyper["log_temperature"]` (t). It reads `SolverRates` from `Batch.extra` where
+      the solver is adam. Metrics: loss, error (the cross-entropy), margin, inner_trend,
+      solve_trend (see `linearised.trend`), and implicit_share, the ratio of the norms
+      of both terms for the images, before clipping.
     """
     lam = Ridge(ridge, "none")
 
@@ -92,10 +96,10 @@ def implicit_krr(
         assets: Assets,
         key: Key,
     ) -> tuple[Array, Metrics]:
-        del key  # nothing in this objective is random
+        del assets, key  # nothing is prepared, nothing is random
         body = body_of(network, lax.stop_gradient(variables), settings.last_layer)
         given = batch._replace(target=centred_targets(batch, num_classes))
-        rates = assets.get(RATES, (0.0, 0.0))
+        rates = batch.extra if settings.solver.name == "adam" else SolverRates()
         learned = (synthetic.image, synthetic.target, synthetic.hyper)
         fixed = lax.stop_gradient(learned)
         found = _gradient(fixed, body, given, lam, settings, rates)
@@ -111,15 +115,15 @@ def _gradient(
     batch: Batch,
     lam: Ridge,
     settings: ImplicitSettings,
-    rates: tuple[Array, Array],
+    rates: SolverRates,
 ) -> tuple[Array, PyTree, Metrics]:
     """Loss, its gradient by (image, target, hyper), metrics."""
     support = _support(learned, settings)
     problem = inner_problem(body, support.image, support.target, lam, settings.refine)
-    change, values = minimise(problem, settings.solver, rates[0])
+    change, values = minimise(problem, settings.solver, rates.inner)
     outer = jax.value_and_grad(_outer, argnums=(0, 1), has_aux=True)
     (loss, report), (slope, direct) = outer(change, learned, body, batch, lam, settings)
-    vector, system = solve(problem, slope, settings.solver, rates[1])
+    vector, system = solve(problem, slope, settings.solver, rates.system)
     through = jax.grad(_through)(learned, change, vector, body, lam, settings)
     share = jnp.linalg.norm(through[0]) / (jnp.linalg.norm(direct[0]) + _TINY)
     if settings.clip:

@@ -1,6 +1,6 @@
 """Trains experts by the one training loop and keeps a snapshot after every epoch.
 
-Experts are trained together as students are (`evaluation.Group`), a few epochs to a
+Experts are trained together as students are (`training.together`), a few epochs to a
 stage of the drive, at whose end the snapshots go to the disk.
 """
 
@@ -17,11 +17,11 @@ import numpy as np
 from jax.flatten_util import ravel_pytree
 
 from jaxdd import tree
-from jaxdd.base import Array, Corpus, Drive, Metrics, PyTree
+from jaxdd.base import Array, Corpus, Metrics, PyTree
 from jaxdd.errors import InputError
-from jaxdd.prepare.cache import ALONE, Together
 from jaxdd.prepare.expert_course import Course, course_of
 from jaxdd.prepare.expert_recorder import Begun, Recorder
+from jaxdd.prepare.site import Site
 from jaxdd.records import Experts
 from jaxdd.training import Trainer, TrainState
 from jaxdd.training.together import Group
@@ -47,11 +47,7 @@ def record(
     experts: Experts,
     corpus: Corpus,
     recorder: Recorder,
-    *,
-    drive: Drive,
-    group: Group,
-    together: Together = ALONE,
-    announce: Callable[[str], None] = lambda line: None,
+    site: Site = Site(),
 ) -> None:
     """Trains the experts that are missing and records them.
 
@@ -59,25 +55,24 @@ def record(
       experts: which; expert i depends on its number and the seed alone.
       corpus: the training split.
       recorder: gets the snapshots; what it holds already is kept.
-      drive: who runs the steps; stages `experts/FIRST-LAST/toEPOCH`.
-      group: how many are trained together, and where.
-      together: how several processes keep together.
-      announce: told how many are finished, where that takes several turns.
+      site: its `unsaved_drive` runs the steps, as stages `experts/FIRST-LAST/toEPOCH`;
+        it is told how many are finished, where that takes several turns.
 
     Raises:
       InputError: a loss is not finite, or the snapshots cannot be written.
     """
+    group = site.group(experts.count)
     course = course_of(experts, corpus, group.split)
-    teach = _Teaching(experts, course, recorder, drive, group, together)
+    teach = _Teaching(experts, course, recorder, group, site)
     size = _at_once(group, recorder.shape)
     # The groups do not depend on what is missing, so that a rerun does the same.
     for part in np.array_split(range(experts.count), -(-experts.count // size)):
         numbers = [int(n) for n in part if int(n) in recorder.missing]
-        if not together.everywhere(not numbers):
+        if not site.together.everywhere(not numbers):
             teach.train(numbers or [int(n) for n in part])
             left = len(recorder.missing)
             if left:
-                announce(f"experts: {experts.count - left} of {experts.count} recorded")
+                site.say(f"experts: {experts.count - left} of {experts.count} recorded")
 
 
 def _at_once(group: Group, shape: tuple[int, int, int]) -> int:
@@ -96,14 +91,13 @@ class _Teaching:
     experts: Experts
     course: Course
     recorder: Recorder
-    drive: Drive
     group: Group
-    together: Together
+    site: Site
 
     def begun(self, numbers: list[int]) -> Begun | None:
         """Where unfinished experts go on."""
         # Processes whose folders differ would wait for each other forever.
-        return self.recorder.begun(numbers) if self.together is ALONE else None
+        return self.recorder.begun(numbers) if self.site.together.alone else None
 
     def train(self, numbers: list[int]) -> None:
         """Trains a few experts together, from where they stopped."""
@@ -127,14 +121,16 @@ class _Teaching:
             end = min(done - done % length + length, epochs)
             stage = f"{name}/to{end}"
             steps = (end - done) * self.course.epoch_steps
-            state, metrics = self.drive(step, state, steps, data, stage=stage)
+            state, metrics = self.site.unsaved_drive(
+                step, state, steps, data, stage=stage
+            )
             losses = np.asarray(metrics["loss"]).reshape(steps, len(numbers))
             self._check_finite(losses, numbers, done)
             self._keep(numbers, state, alone, (done, end, length))
             done = end
         final = np.mean(losses[-_LAST:], 0).tolist()
         finish = partial(self.recorder.finish, dict(zip(numbers, final, strict=True)))
-        self.together.in_turn(finish)
+        self.site.together.in_turn(finish)
 
     def _start(
         self, numbers: list[int], length: int, begun: Begun | None
@@ -147,7 +143,7 @@ class _Teaching:
             first = jax.device_get(_flat_all(state.train.variables.params))
             for row, number in zip(first, numbers, strict=True):
                 write = partial(self.recorder.write, number, 0, row[None])
-                self.together.in_turn(write)
+                self.site.together.in_turn(write)
             return state
         stacked = iter(begun.leaves)
         train = jax.tree.map(
@@ -177,7 +173,7 @@ class _Teaching:
             if end < self.experts.epochs:
                 self.recorder.keep(numbers, end, plain)
 
-        self.together.in_turn(write)
+        self.site.together.in_turn(write)
 
     def _check_finite(self, losses: np.ndarray, numbers: list[int], done: int) -> None:
         wrong = np.argwhere(~np.isfinite(losses))

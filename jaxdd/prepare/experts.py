@@ -3,31 +3,41 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.flatten_util import ravel_pytree
 
 from jaxdd import networks
-from jaxdd.base import Array, Corpus, Dataset, Drive, ExpertsAsset, Network
+from jaxdd.base import Array, Corpus, Dataset, ExpertsAsset, Network
 from jaxdd.errors import InputError
 from jaxdd.evaluation import accuracy
-from jaxdd.prepare.cache import ALONE, Together, asset_key, cached_tree
-from jaxdd.prepare.expert_course import check_experts, expert_network, unravelled
+from jaxdd.prepare.expert_course import (
+    check_experts,
+    course_of,
+    expert_network,
+    unravelled,
+)
 from jaxdd.prepare.expert_import import buffers_identity, import_buffers
 from jaxdd.prepare.expert_recorder import Recorder
 from jaxdd.prepare.expert_store import MANIFEST, ExpertStore, check_fits, described
 from jaxdd.prepare.expert_training import record
-from jaxdd.records import Experts
-from jaxdd.training import scan_drive
+from jaxdd.prepare.prepared_cache import asset_key, cached_tree
+from jaxdd.prepare.site import Prepared, Site
+from jaxdd.records import Experts, ExpertsNeed
 from jaxdd.training.examples import apply_to_all, outputs
-from jaxdd.training.together import Group
 
-__all__ = ["check_epochs", "open_store", "prepare_experts"]
+__all__ = [
+    "check_experts_need",
+    "open_store",
+    "prepare_experts",
+    "pretend_experts",
+    "runs_of_experts",
+]
 
 _TESTED = 3  # experts whose last snapshots are tested
 _READ_BY = {  # settings that only some kinds read
@@ -36,74 +46,83 @@ _READ_BY = {  # settings that only some kinds read
 }
 
 
-def prepare_experts(
-    experts: Experts,
-    dataset: Dataset,
-    *,
-    drive: Drive = scan_drive,
-    cache: Path | None = None,
-    budget: int = 4_000_000_000,
-    group: Group = Group(),
-    announce: Callable[[str], None] = lambda line: None,
-    together: Together = ALONE,
-) -> tuple[ExpertsAsset, dict[str, float]]:
+def prepare_experts(need: ExpertsNeed, dataset: Dataset, site: Site) -> Prepared:
     """Trains, imports, or finds in the cache, the experts that a method asks for.
 
     Args:
-      experts: which, and how they are trained.
+      need: which, and how they are trained.
       dataset: trains on the training split; the test split is only classified.
-      drive: who runs the steps, as stages `experts/FIRST-LAST/toEPOCH`.
-      cache: folder of prepared assets; None keeps nothing, and the trajectories must
-        fit the budget.
-      budget: bytes of trajectories that are put on the device; beyond it `snapshots`
-        is (), and `open_store` gives what to read from.
-      group: how they are trained together.
-      announce: told what is done and what it takes.
-      together: how several processes keep together, which all call this alike.
+      site: its `unsaved_drive` runs the steps, as stages `experts/FIRST-LAST/toEPOCH`.
+        Without a cache nothing is kept, and the trajectories must fit the budget.
 
     Returns:
-      The asset, and `expert_loss`, the mean at the end of the training where it was
-      done here, and `expert_accuracy`, the mean test accuracy of the first three.
+      The asset, whose `snapshots` is () where they are over the budget and are to be
+      read; and `expert_loss`, the mean at the end of the training where it was done
+      here, and `expert_accuracy`, the mean test accuracy of the first three.
 
     Raises:
       InputError: a setting without meaning, a loss that is not finite, trajectories
         of another network or of other data, or a folder that cannot be written.
     """
-    trained = {"drive": drive, "group": group, "together": together}
-    if cache is None:
-        return _in_memory(experts, dataset, budget, announce=announce, **trained)
-    store = _store(experts, dataset.train, cache, announce=announce, **trained)
-    quality = _quality(store, experts, dataset, cache, together)
+    if site.cache is None:
+        return _in_memory(need, dataset, site)
+    store = _store(need.experts, dataset.train, site)
+    quality = _quality(store, need.experts, dataset, site)
     named = ", ".join(f"{name} {value:.3f}" for name, value in quality.items())
-    fits = store.nbytes <= budget
-    announce(
+    fits = store.nbytes <= site.expert_budget
+    site.say(
         f"experts: {store.num_experts} of {store.num_epochs} epochs"
         + (f", {named}" if named else "")
         + f"; {store.nbytes:,} bytes "
         + (
             "on the device"
             if fits
-            else f"over the budget of {budget:,}, read as needed"
+            else f"over the budget of {site.expert_budget:,}, read as needed"
         )
     )
     snapshots = jnp.asarray(store.everything()) if fits else ()
-    return ExpertsAsset(jnp.asarray(store.last()), snapshots), quality
+    asset = ExpertsAsset(jnp.asarray(store.last()), snapshots)
+    return Prepared(asset, quality, None if fits else store.read)
 
 
-def _in_memory(
-    experts: Experts, dataset: Dataset, budget: int, **trained: Any
-) -> tuple[ExpertsAsset, dict[str, float]]:
+def _in_memory(need: ExpertsNeed, dataset: Dataset, site: Site) -> Prepared:
     """`prepare_experts` with a cache that is gone afterwards."""
     with tempfile.TemporaryDirectory() as folder:
-        asset, quality = prepare_experts(
-            experts, dataset, cache=Path(folder), budget=budget, **trained
-        )
-    if isinstance(asset.snapshots, tuple):
+        site = site._replace(cache=Path(folder), say=lambda line: None)
+        prepared = prepare_experts(need, dataset, site)
+    if prepared.read is not None:
         raise InputError(
-            f"the trajectories take more than the {budget:,} bytes of "
+            f"the trajectories take more than the {site.expert_budget:,} bytes of "
             "data.expert_budget: give a cache folder, from which they are read"
         )
-    return asset, quality
+    return prepared
+
+
+def pretend_experts(need: ExpertsNeed, dataset: Dataset, site: Site) -> Prepared:
+    """As many as fit the budget, but one at least; their training is only shown."""
+    experts, course = need.experts, course_of(need.experts, dataset.train)
+    state = jax.jit(course.run.init)(jax.random.key(0))
+    steps = experts.epochs * course.epoch_steps
+    site.unsaved_drive(course.run.step, state, steps, course.data, stage="experts")
+    start = ravel_pytree(state.variables.params)[0].astype(jnp.float32)
+    shape = experts.epochs + 1, start.size
+    fit = site.expert_budget // (4 * math.prod(shape))
+    count = max(1, min(experts.count, fit))
+    # No two snapshots alike, for the distances that objectives divide by.
+    pace = jnp.linspace(1, 2, shape[0])[:, None]
+    snapshots = jnp.broadcast_to(pace * start[None], (count, *shape))
+    return Prepared(ExpertsAsset(snapshots[:, -1], snapshots))
+
+
+def check_experts_need(need: ExpertsNeed, corpus: Corpus) -> None:
+    """Refuses experts that cannot be trained on these data (`check_experts`)."""
+    del corpus
+    check_experts(need.experts)
+
+
+def runs_of_experts(need: ExpertsNeed) -> dict[str, int]:
+    """One training for each expert that is not imported."""
+    return {"experts": 0 if need.experts.buffers else need.experts.count}
 
 
 def open_store(experts: Experts, corpus: Corpus, cache: Path) -> ExpertStore:
@@ -118,72 +137,30 @@ def open_store(experts: Experts, corpus: Corpus, cache: Path) -> ExpertStore:
     return store
 
 
-def check_epochs(num_epochs: int, *, last: int, ahead: int) -> None:
-    """Refuses pieces that reach beyond what is recorded.
-
-    Args:
-      num_epochs: of the trajectories.
-      last: the latest start is the epoch before it.
-      ahead: epochs from the start to the furthest target.
-
-    Raises:
-      InputError: a start or a target beyond the last snapshot.
-    """
-    if last > num_epochs:
-        raise InputError(
-            f"starts up to epoch {last - 1} are asked for, and the experts have "
-            f"{num_epochs} epochs; lower the last start epoch to at most "
-            f"{num_epochs - ahead + 1}, or raise experts.epochs"
-        )
-    if last - 1 + ahead > num_epochs:
-        raise InputError(
-            f"a piece of {ahead} epochs from epoch {last - 1} ends at epoch "
-            f"{last - 1 + ahead}, and the experts have {num_epochs}; lower the last "
-            f"start epoch to at most {num_epochs - ahead + 1}, match fewer epochs, or "
-            "raise experts.epochs"
-        )
-
-
-def _store(
-    experts: Experts,
-    corpus: Corpus,
-    cache: Path,
-    *,
-    drive: Drive,
-    group: Group,
-    announce: Callable[[str], None],
-    together: Together,
-) -> ExpertStore:
+def _store(experts: Experts, corpus: Corpus, site: Site) -> ExpertStore:
     """The trajectories in the cache, recorded where they are not whole yet."""
     check_experts(experts)
     network = expert_network(experts, corpus)
-    folder = _folder(experts, corpus, cache)
+    assert site.cache is not None
+    folder = _folder(experts, corpus, site.cache)
     if _given(experts) is None:
-        recorder = together.in_turn(
+        recorder = site.together.in_turn(
             lambda: Recorder(
                 folder,
                 (experts.count, experts.epochs + 1, _num_parameters(network)),
                 described(experts, corpus),
             )
         )
-        left = len(recorder.missing)
-        if not together.everywhere(left == 0):
+        missing = len(recorder.missing)
+        if not site.together.everywhere(missing == 0):
             size = f"{4 * np.prod(recorder.shape, dtype=int):,} bytes in {folder}"
             if experts.buffers is not None:
-                announce(f"experts: importing {experts.count}, {size}")
-                together.in_turn(lambda: import_buffers(experts, corpus, recorder))
+                site.say(f"experts: importing {experts.count}, {size}")
+                site.together.in_turn(lambda: import_buffers(experts, corpus, recorder))
             else:
-                announce(f"experts: training {left} {network.name}, {size}")
-                record(
-                    experts,
-                    corpus,
-                    recorder,
-                    drive=drive,
-                    group=group,
-                    together=together,
-                    announce=announce,
-                )
-    return open_store(experts, corpus, cache)
+                site.say(f"experts: training {missing} {network.name}, {size}")
+                record(experts, corpus, recorder, site)
+    return open_store(experts, corpus, site.cache)
 
 
 def _folder(experts: Experts, corpus: Corpus, cache: Path) -> Path:
@@ -224,11 +201,7 @@ def _num_parameters(network: Network) -> int:
 
 
 def _quality(
-    store: ExpertStore,
-    experts: Experts,
-    dataset: Dataset,
-    cache: Path,
-    together: Together,
+    store: ExpertStore, experts: Experts, dataset: Dataset, site: Site
 ) -> dict[str, float]:
     """Final loss, and test accuracy of the first few."""
     known = [store.manifest.finished[n].loss for n in range(store.num_experts)]
@@ -241,9 +214,9 @@ def _quality(
         store.manifest.finished[n].checks[store.num_epochs] for n in range(tested)
     ]
     key = asset_key(dataset.test, "expert accuracy", experts.network, checks)
-    measured = together.in_turn(
+    measured = site.together.in_turn(
         lambda: cached_tree(
-            cache,
+            site.cache,
             key,
             jax.ShapeDtypeStruct((), jnp.float32),
             lambda: _accuracy(store.last()[:tested], experts, dataset),

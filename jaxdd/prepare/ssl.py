@@ -18,7 +18,7 @@ from jaxdd.rng import epoch_rows
 from jaxdd.training import scan_drive, train
 from jaxdd.training.batches import Source
 
-__all__ = ["Shard", "train_teacher", "two_views", "whole"]
+__all__ = ["Shard", "check_rows", "train_teacher", "two_views", "whole"]
 
 Shard = Callable[[PyTree], PyTree]
 """Says, inside jit, where the rows of a batch lie; values stay as they are."""
@@ -51,12 +51,7 @@ def train_teacher(
     Raises:
       InputError: a batch of fewer than two images, or settings without meaning.
     """
-    rows = min(teacher.recipe.batch or corpus.size, corpus.size)
-    if rows < 2:
-        raise InputError(
-            f"teacher.recipe.batch={teacher.recipe.batch} with {corpus.size} images: "
-            "the loss compares images of a batch and needs at least two rows"
-        )
+    check_rows(teacher, corpus)
     loss, average = objective(teacher)
     variables, metrics = train(
         jax.random.key(teacher.seed),
@@ -70,6 +65,19 @@ def train_teacher(
         stage="target",
     )
     return body_variables(variables), metrics
+
+
+def check_rows(teacher: Teacher, corpus: Corpus) -> None:
+    """Refuses batches of fewer than two images.
+
+    Raises:
+      InputError: names the setting.
+    """
+    if min(teacher.recipe.batch or corpus.size, corpus.size) < 2:
+        raise InputError(
+            f"teacher.recipe.batch={teacher.recipe.batch} with {corpus.size} images: "
+            "the loss compares images of a batch and needs at least two rows"
+        )
 
 
 @lru_cache(maxsize=32)

@@ -12,8 +12,8 @@ import jax.numpy as jnp
 
 from jaxdd.base import Array, Corpus, Variables
 from jaxdd.networks.teacher import represent, with_moments
-from jaxdd.prepare.cache import asset_key, cached_tree
 from jaxdd.prepare.imported import teacher_identity
+from jaxdd.prepare.prepared_cache import asset_key, cached_tree
 from jaxdd.records import Teacher
 from jaxdd.training.examples import apply_to_all
 

@@ -20,7 +20,7 @@ from jaxdd.records import Views
 
 __all__ = ["build_table", "pieces", "table_bytes", "table_dtype"]
 
-_PIECE = 32  # chunks a call
+_PIECE = 32  # blocks a call
 _PATIENCE = 20.0  # seconds between two lines about progress
 
 Represent = Callable[[Variables, Array], Array]
@@ -48,67 +48,65 @@ def build_table(
     variables: Variables,
     corpus: Corpus,
     views: Views,
+    like: jax.ShapeDtypeStruct,
     *,
-    shape: tuple[int, int, int],
-    dtype: Any,
-    announce: Callable[[str], None],
-    chunk: int = 256,
+    say: Callable[[str], None],
+    block: int = 256,
 ) -> Array:
     """The teacher's outputs, in eval mode, of every view of every image.
 
-    One compiled function fills some chunks of images of one view at a time, in place.
-    Memory: the table and the activations of a chunk.
+    One compiled function fills some blocks of images of one view at a time, in place.
+    Memory: the table and the activations of a block.
 
     Args:
       represent: (variables, image [n,h,w,c]) -> [n,d].
       variables: of the teacher.
       corpus: the training split.
       views: the enumerated views, applied to [0,1] pixels before whitening.
-      shape: [views, n, d].
-      dtype: of the table.
-      chunk: images forwarded at a time.
-      announce: told how far it is when it takes long, and how long it took.
+      like: shape [views, n, d] and type of the table.
+      block: images forwarded at a time.
+      say: told how far it is when it takes long, and how long it took.
 
     Returns:
       [views, n, d]; `table[view, row]` is the output of that view of that image.
     """
-    fill = _filler(represent, views, min(chunk, corpus.size))
-    table = jnp.zeros(shape, dtype)
+    fill = _filler(represent, views, min(block, corpus.size))
+    table = jnp.zeros(like.shape, like.dtype)
     begin = shown = time.monotonic()
     for view in range(views.count):
-        for starts in pieces(corpus.size, chunk):
+        for starts in pieces(corpus.size, block):
             table = fill(table, variables, corpus, view, starts)
         jax.block_until_ready(table)
         if time.monotonic() - shown > _PATIENCE:
             shown = time.monotonic()
-            announce(f"teacher outputs: view {view + 1} of {views.count}")
-    announce(f"teacher outputs: built in {time.monotonic() - begin:.1f} s")
+            say(f"teacher outputs: view {view + 1} of {views.count}")
+    say(f"teacher outputs: built in {time.monotonic() - begin:.1f} s")
     return table
 
 
-def pieces(rows: int, chunk: int) -> np.ndarray:
-    """First rows of chunks, [calls, chunks a call], together covering all rows.
+def pieces(rows: int, block: int) -> np.ndarray:
+    """First rows of blocks, [calls, blocks a call], together covering all rows.
 
-    The last chunks begin early enough to fit, so that some rows are done twice.
+    The last blocks begin early enough to fit, so that some rows are done twice.
     """
-    chunk = min(chunk, rows)
-    chunks = -(-rows // chunk)
-    calls = -(-chunks // _PIECE)
-    per_call = -(-chunks // calls)
-    starts = np.arange(calls * per_call) * chunk
-    return np.minimum(starts, rows - chunk).reshape(calls, per_call)
+    block = min(block, rows)
+    blocks = -(-rows // block)
+    calls = -(-blocks // _PIECE)
+    per_call = -(-blocks // calls)
+    starts = np.arange(calls * per_call) * block
+    return np.minimum(starts, rows - block).reshape(calls, per_call)
 
 
-def _filler(represent: Represent, views: Views, chunk: int) -> Callable[..., Array]:
-    """Fills the chunks that begin at `starts`, of one view; compiled once for all."""
+def _filler(represent: Represent, views: Views, block: int) -> Callable[..., Array]:
+    """Fills the blocks that begin at `starts`, of one view; compiled once for all."""
 
     def fill(
         table: Array, variables: Variables, corpus: Corpus, view: Array, starts: Array
     ) -> Array:
         def one(table: Array, start: Array) -> tuple[Array, None]:
-            image = jax.lax.dynamic_slice_in_dim(corpus.image, start, chunk)
+            image = jax.lax.dynamic_slice_in_dim(corpus.image, start, block)
             unit = whiten.to_unit(image, corpus.whitening.dtype)
-            shown = apply_view(unit, jnp.full(chunk, view, jnp.int32), views)
+            shown = apply_view(unit, jnp.full(block, view, jnp.int32), views)
             new = represent(variables, whiten.apply(corpus.whitening, shown))
             new = new[None].astype(table.dtype)
             return jax.lax.dynamic_update_slice(table, new, (view, start, 0)), None

@@ -13,32 +13,31 @@ from jaxdd.report import report as reports
 from jaxdd.report.pictures import Histories
 from jaxdd.report.report import RunReport
 
-__all__ = ["export", "publish"]
+__all__ = ["conclude", "export", "write_pages"]
 
 
-def publish(
-    report: RunReport,
-    distilled: Distilled,
-    histories: Histories,
-    folder: Path,
-    before_report: Callable[[], None] = lambda: None,
+def write_pages(
+    report: RunReport, distilled: Distilled, histories: Histories, folder: Path
 ) -> None:
-    """Writes figures, the page, and last of all report.json, which ends the run.
-
-    The checkpoints, which may be large, are of no use after that.
+    """Writes figures and the page.
 
     Args:
       report: what was measured.
       distilled: the set that is shown.
       histories: metrics of each distillation.
       folder: the work directory.
-      before_report: what else must be written before the run counts as finished.
     """
     drawn = pictures.draw(report, distilled, histories)
     for name, data in drawn.items():
         _write(folder / "figures" / f"{name}.png", data)
     _write(folder / "report.html", html.page(report, drawn).encode())
-    before_report()
+
+
+def conclude(report: RunReport, folder: Path) -> None:
+    """Writes report.json, which ends the run, and removes the checkpoints.
+
+    They may be large, and are of no use after that.
+    """
     reports.write(report, folder)
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
 
@@ -47,7 +46,7 @@ def export(
     sets: Sequence[Distilled],
     form: str,
     folder: Path,
-    announce: Callable[[str], None],
+    say: Callable[[str], None],
 ) -> None:
     """Writes sets for other programs, several ones as `<folder>-seed<seed>`.
 
@@ -59,7 +58,7 @@ def export(
         if len(sets) > 1:
             place = folder.with_name(f"{folder.name}-seed{distilled.meta.seed}")
         written = exchange.write(distilled, place, form)
-        announce(f"exported {form} to {written.path} ({written.size:,} bytes)")
+        say(f"exported {form} to {written.path} ({written.size:,} bytes)")
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -212,7 +212,7 @@ def _act(config: Options, arguments: Sequence[str]) -> int:
     command = environment.spelled(arguments)
     if not config.dry_run and (how := distributed.launch(config.distributed)):
         if not supervise.is_child():
-            workdir.free(workdir_of(config))
+            workdir.is_unclaimed(workdir_of(config))
             return supervise.supervise(
                 arguments, how, workdir_of(config) / workdir.HOSTS
             )
@@ -222,11 +222,11 @@ def _act(config: Options, arguments: Sequence[str]) -> int:
     if config.dry_run:
         from jaxdd.run import dry_run
 
-        dry_run.dry_run(config, announce=console.say)
+        dry_run.dry_run(config, say=console.say)
         return 0
     from jaxdd.run import pipeline
 
-    report = pipeline.run(config, announce=console.say, command=command)
+    report = pipeline.run(config, say=console.say, command=command)
     console.show_report(report, workdir_of(config))
     return 0
 

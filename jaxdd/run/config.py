@@ -93,6 +93,10 @@ class Options:
     run: LoopConfig = LoopConfig()
     distributed: DistributedConfig = DistributedConfig()
 
+    def numbered(self, count: int) -> list[int]:
+        """Consecutive seeds, from the run's own on."""
+        return [self.seed + i for i in range(count)]
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig(Options, Generic[Config]):
@@ -152,7 +156,7 @@ def from_preset(method: str, name: str, preset: Preset, **changes: Any) -> RunCo
     return RunConfig(**(fields | changes))
 
 
-def identity(config: RunConfig | JudgeConfig) -> dict[str, Any]:
+def identity(config: Options) -> dict[str, Any]:
     """The settings that decide the outcome, by dotted name."""
     from jaxdd import __version__
 
@@ -160,7 +164,7 @@ def identity(config: RunConfig | JudgeConfig) -> dict[str, Any]:
     return {name: flat[name] for name in sorted(flat) if name not in _INCIDENTAL}
 
 
-def run_hash(config: RunConfig | JudgeConfig) -> str:
+def run_hash(config: Options) -> str:
     """Eight hex digits that name the run."""
     return digest(identity(config))[:8]
 

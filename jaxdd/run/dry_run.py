@@ -7,32 +7,23 @@ instead of running it, on arrays of the right shape.
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax.flatten_util import ravel_pytree
 
-from jaxdd.base import Assets, Dataset, ExpertsAsset, PyTree, TeacherAsset
-from jaxdd.data.load import load
-from jaxdd.devices.mesh import on_mesh, shard_rows
-from jaxdd.evaluation import evaluate
+from jaxdd.base import Dataset, PyTree
+from jaxdd.devices.mesh import on_mesh
+from jaxdd.evaluation import evaluate, rows_beside
 from jaxdd.loop import cost
 from jaxdd.loop.chunk import Step, chunk_program
-from jaxdd.networks.teacher import represent
-from jaxdd.prepare.expert_course import course_of
-from jaxdd.prepare.ssl import train_teacher
-from jaxdd.prepare.views import table_dtype
-from jaxdd.records import Experts, ExpertsNeed, TeacherNeed
+from jaxdd.prepare import pretend_all, runs
 from jaxdd.report import console
 from jaxdd.run.config import RunConfig, identity
+from jaxdd.run.context import RunContext, Say
 from jaxdd.run.judging import with_protocol
-from jaxdd.run.plan import Plan, distil, make_plan, package
-from jaxdd.run.targets import load_targets
+from jaxdd.run.plan import distil, make_plan, package
 
 __all__ = ["Estimate", "dry_run", "estimate"]
 
@@ -83,121 +74,60 @@ def _measure(
     )
 
 
-def dry_run(
-    config: RunConfig, *, announce: Callable[[str], None] = lambda line: None
-) -> None:
+def dry_run(config: RunConfig, *, say: Say = lambda line: None) -> None:
     """Prints the settings and the estimate.
 
     Raises:
       InputError: as the run itself would.
     """
-    dataset = load(config.data, cache=None)
-    config = with_protocol(config, config.evaluate, dataset.train)
-    announce("resolved settings:")
-    for name, value in identity(config).items():
-        announce(f"  {name} = {value}")
-    announce("measuring each stage for a moment ...")
-    stages, repeats = estimate(config, dataset, announce=announce)
+    context = RunContext(config, say=say)
+    dataset = context.load(config.data)
+    context = context.of(with_protocol(config, dataset.train))
+    say("resolved settings:")
+    for name, value in identity(context.config).items():
+        say(f"  {name} = {value}")
+    say("measuring each stage for a moment ...")
+    stages, repeats = estimate(context, dataset)
     console.show(_table(stages, repeats))
     total = sum(s.compile_seconds + _times(s, repeats) for s in stages)
-    announce(f"about {_time(total)} in all on this machine, nothing cached")
+    say(f"about {_time(total)} in all on this machine, nothing cached")
 
 
 def estimate(
-    config: RunConfig,
-    dataset: Dataset,
-    *,
-    announce: Callable[[str], None] = lambda line: None,
+    context: RunContext, dataset: Dataset
 ) -> tuple[list[Estimate], dict[str, int]]:
     """What every stage costs, and how often each kind of stage runs.
 
     Args:
-      config: the run.
+      context: of the run; told what the method has to say.
       dataset: its data; only shapes and the initialisation depend on it.
-      announce: told what the method has to say.
 
     Returns:
       One estimate per stage (evaluation: of the set's own row), and how often the
       stages run by the first part of their name.
     """
+    config = context.config
+    assert isinstance(config, RunConfig)
     plan, timing = make_plan(config, dataset), _Timing()
+    needs = plan.distiller.needs
     for note in plan.distiller.notes:
-        announce(note)
-    assets = _assets(plan, timing)
-    synthetic, _ = distil(plan, assets, config.seed, timing)
-    made = package(plan, assets, synthetic, config.seed)
+        context.say(note)
+    drives = {"drive": on_mesh(plan.mesh, timing), "unsaved_drive": timing}
+    prepared = pretend_all(needs, dataset, context.site(plan)._replace(**drives))
+    synthetic, _ = distil(plan, prepared, config.seed, timing)
+    distilled = package(plan, prepared.assets, synthetic, config.seed)
     if config.evaluate.kernels:  # they run no steps that could be timed for a moment
-        announce("regressions by kernels are not in the estimate")
+        context.say("regressions by kernels are not in the estimate")
         protocol = dataclasses.replace(config.evaluate, kernels=())
-        meta = dataclasses.replace(made.meta, protocol=protocol)
-        made = made._replace(meta=meta)
-    targets = load_targets(config.evaluate, config.data, plan.task.image_shape)
-    evaluate(
-        [made],
-        dataset,
-        seeds=[config.seed],
-        drive=timing,
-        baselines=False,
-        targets=targets,
-    )
+        meta = dataclasses.replace(distilled.meta, protocol=protocol)
+        distilled = distilled._replace(meta=meta)
+    targets = context.targets(distilled.meta, config.data)
+    judged = partial(evaluate, [distilled], dataset, seeds=[config.seed])
+    judged(drive=timing, baselines=False, targets=targets)
     students = config.seeds if config.seeds > 1 else config.students
-    repeats = {
-        "target": 1,
-        "experts": sum(
-            need.experts.count
-            for need in plan.distiller.needs
-            if isinstance(need, ExpertsNeed) and need.experts.buffers is None
-        ),
-        "warm": config.seeds,
-        "distill": config.seeds,
-        "evaluate": students * _rows(plan),
-    }
-    return timing.stages, repeats
-
-
-def _rows(plan: Plan) -> int:
-    """How many students an evaluation trains: the set's and those beside it."""
-    if plan.method.targets == "representation":
-        return 5 if plan.config.evaluate.full else 4  # random, k-means, scratch, full
-    return 3 if plan.config.ipc == 1 else 2  # random, class means
-
-
-def _assets(plan: Plan, timing: _Timing) -> Assets:
-    """Untrained teachers with empty tables; their training is timed."""
-    assets: Assets = {}
-    for need in plan.distiller.needs:
-        if isinstance(need, TeacherNeed):
-            corpus = plan.dataset.train
-            variables, _ = train_teacher(
-                need.teacher,
-                corpus,
-                drive=on_mesh(plan.mesh, timing),
-                shard=partial(shard_rows, plan.mesh),
-            )
-            _, _, width = represent(need.teacher, corpus.image_shape)
-            shape = (need.views.count, corpus.size, width)
-            dtype = table_dtype(shape, plan.config.data.view_budget)
-            table = () if dtype is None else jnp.zeros(shape, dtype)
-            assets[need.name] = TeacherAsset(variables, table)
-        if isinstance(need, ExpertsNeed):
-            assets[need.name] = _untrained_experts(need.experts, plan, timing)
-    return assets
-
-
-def _untrained_experts(experts: Experts, plan: Plan, timing: _Timing) -> ExpertsAsset:
-    """As many as fit the budget, but one at least; the training of one is timed."""
-    course = course_of(experts, plan.dataset.train)
-    state = jax.jit(course.run.init)(jax.random.key(0))
-    steps = experts.epochs * course.epoch_steps
-    timing(course.run.step, state, steps, course.data, stage="experts")
-    start = ravel_pytree(state.variables.params)[0].astype(jnp.float32)
-    shape = experts.epochs + 1, start.size
-    fit = plan.config.data.expert_budget // (4 * math.prod(shape))
-    count = max(1, min(experts.count, fit))
-    # No two snapshots alike, for the distances that objectives divide by.
-    pace = jnp.linspace(1, 2, shape[0])[:, None]
-    snapshots = jnp.broadcast_to(pace * start[None], (count, *shape))
-    return ExpertsAsset(snapshots[:, -1], snapshots)
+    rows = rows_beside([distilled], dataset, targets)
+    repeats = {"warm": config.seeds, "distill": config.seeds}
+    return timing.stages, repeats | runs(needs) | {"evaluate": students * rows}
 
 
 def _times(stage: Estimate, repeats: dict[str, int]) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import jax
@@ -12,29 +12,22 @@ import numpy as np
 from jaxdd import exchange, files
 from jaxdd.base import Dataset, Distilled
 from jaxdd.data.catalogue import SOURCES
-from jaxdd.data.load import load
 from jaxdd.devices import agreement
-from jaxdd.devices.students import student_group
 from jaxdd.errors import InputError
-from jaxdd.evaluation import Report, check_kernels, evaluate, other_network
 from jaxdd.exchange.torch_sets import of_name
-from jaxdd.loop.loop import Loop
-from jaxdd.loop.progress import data_bars
 from jaxdd.presets import protocols
 from jaxdd.records import DataSpec, Protocol
 from jaxdd.report import console
-from jaxdd.report import report as reports
-from jaxdd.report.publish import export, publish
+from jaxdd.report.publish import conclude, export, write_pages
 from jaxdd.report.report import RunReport
-from jaxdd.run import choose, summary, workdir
+from jaxdd.run import choose, summary
 from jaxdd.run.arguments import Early, parse_as
-from jaxdd.run.config import JudgeConfig, cache_folder, run_hash, workdir_of
-from jaxdd.run.judging import fitted_protocol
-from jaxdd.run.targets import load_targets
+from jaxdd.run.config import JudgeConfig, workdir_of
+from jaxdd.run.context import RunContext, Say, make_context
+from jaxdd.run.judging import check_students, fitted_protocol
 
 __all__ = ["act", "judge", "parse"]
 
-Announce = Callable[[str], None]
 _OURS = ("artefact", "own")
 
 
@@ -98,8 +91,7 @@ def _defaults(path: Path, early: Early) -> tuple[DataSpec, Protocol]:
 
 def _places(path: Path) -> list[Path]:
     """The sets at a path: several seeds of a work directory, or the one."""
-    found = sorted(place.parent for place in path.glob("set*/meta.json"))
-    return found or [path]
+    return sorted(place.parent for place in path.glob("set*/meta.json")) or [path]
 
 
 def act(config: JudgeConfig, command: str) -> int:
@@ -109,59 +101,48 @@ def act(config: JudgeConfig, command: str) -> int:
       The exit code.
     """
     if config.export and config.stage != "evaluate":
-        sets = _read(config, None)
+        sets = _read(make_context(config), None)
         folder = config.export_dir or Path(f"{_stem(config)}-{config.export}")
         export(sets, config.export, folder, console.say)
         return 0
-    report = judge(config, announce=console.say, command=command)
+    report = judge(config, say=console.say, command=command)
     console.show_report(report, workdir_of(config))
     return 0
 
 
 def judge(
-    config: JudgeConfig,
-    *,
-    announce: Announce = lambda line: None,
-    command: str = "",
+    config: JudgeConfig, *, say: Say = lambda line: None, command: str = ""
 ) -> RunReport:
     """Judges the set, or goes on with it, or only reports.
 
     Raises:
       InputError: set, data and options do not fit together.
     """
-    folder, cache = workdir_of(config), cache_folder(config) / "data"
-    bars = data_bars(config.run.progress)
-    dataset = agreement.in_turn(
-        lambda: load(config.data, cache=cache, progress=bars, announce=announce)
-    )
-    for name in config.evaluate.networks:
-        other_network(name, dataset.train.image_shape)
-    check_kernels(config.evaluate, dataset.train.image_shape)
-    sets = _read(config, dataset)
-    sets = [_judged_by(config, distilled, dataset) for distilled in sets]
-    workdir.claim(folder, config, dataset, set_content=_content(sets))
-    finished = reports.read(folder)
-    if finished is not None:
-        announce(f"{folder} is finished; --overwrite starts anew")
+    folder = workdir_of(config)
+    context = make_context(config, say, folder)
+    dataset = context.load(config.data)
+    check_students(config.evaluate, dataset.train)
+    sets = [_judged_by(config, one, dataset) for one in _read(context, dataset)]
+    if finished := context.claim(dataset, set_content=_content(sets)):
         return finished
-    for note in sets[0].meta.config.get("notes", ()):
-        announce(f"note: {note}")
-    measured = _measure(config, sets, dataset, folder, announce)
+    meta = sets[0].meta
+    for note in meta.config.get("notes", ()):
+        say(f"note: {note}")
+    measured = context.measure(sets, dataset, context.targets(meta, config.data))
     report = summary.judged(config, sets, dataset, measured, command)
     if agreement.is_first():
-        publish(report, sets[0], (), folder)
+        write_pages(report, sets[0], (), folder)
+        conclude(report, folder)
     if config.export and agreement.is_first():
-        export(
-            sets,
-            config.export,
-            config.export_dir or folder / f"export-{config.export}",
-            announce,
-        )
+        place = config.export_dir or folder / f"export-{config.export}"
+        export(sets, config.export, place, say)
     agreement.barrier("finished")
     return report
 
 
-def _read(config: JudgeConfig, dataset: Dataset | None) -> list[Distilled]:
+def _read(context: RunContext, dataset: Dataset | None) -> list[Distilled]:
+    config = context.config
+    assert isinstance(config, JudgeConfig)
     assert config.set is not None
     judged = dataset is not None
     return [
@@ -174,7 +155,7 @@ def _read(config: JudgeConfig, dataset: Dataset | None) -> list[Distilled]:
             protocol=config.evaluate if judged else None,
             data=config.data,
             index=config.set_index,
-            progress=data_bars(config.run.progress),
+            progress=context.bars,
         )
         for place in _places(config.set)
     ]
@@ -196,41 +177,6 @@ def _judged_by(
 def _content(sets: Sequence[Distilled]) -> str:
     arrays = jax.tree.leaves([distilled.synthetic for distilled in sets])
     return files.sha256(*map(np.asarray, arrays))[:16]
-
-
-def _measure(
-    config: JudgeConfig,
-    sets: Sequence[Distilled],
-    dataset: Dataset,
-    folder: Path,
-    announce: Announce,
-) -> Report:
-    meta = sets[0].meta
-    count = len(sets) if len(sets) > 1 else config.students
-    loop = Loop(
-        folder,
-        config_hash=run_hash(config),
-        chunk=config.run.chunk,
-        save_every=config.run.save_every,
-        progress=config.run.progress,
-    )
-    targets = load_targets(
-        meta.protocol,
-        config.data,
-        meta.image_shape,
-        cache=cache_folder(config) / "data",
-        progress=data_bars(config.run.progress),
-        announce=announce,
-    )
-    return evaluate(
-        sets,
-        dataset,
-        seeds=[config.seed + i for i in range(count)],
-        drive=loop,
-        store=workdir.JsonStore(folder / "evaluation.json"),
-        targets=targets,
-        group=student_group(config.run, count),
-    )
 
 
 def _stem(config: JudgeConfig) -> str:

@@ -14,34 +14,42 @@ from jaxdd.data.catalogue import mirrors
 from jaxdd.evaluation import check_kernels, other_network
 from jaxdd.presets import protocols
 from jaxdd.records import Protocol
-from jaxdd.run.config import Options
+from jaxdd.run.config import RunConfig
 
-__all__ = ["fitted_protocol", "with_protocol"]
+__all__ = ["check_students", "fitted_protocol", "with_protocol"]
 
-Config = TypeVar("Config", bound=Options)
+Config = TypeVar("Config", bound=RunConfig)
 
 
-def with_protocol(config: Config, evaluate: Protocol, corpus: Corpus) -> Config:
+def with_protocol(config: Config, corpus: Corpus) -> Config:
     """The configuration with its named protocol fitted to the data, if it names one.
 
     Args:
       config: of a run; its `evaluate` is the protocol of that name, changed where
         options said so.
-      evaluate: the same as `config.evaluate`.
       corpus: the training data.
 
     Raises:
       InputError: a network or kernel of the protocol cannot take the images, or its
         ridge is out of range.
     """
-    for name in evaluate.networks:  # before anything is distilled
-        other_network(name, corpus.image_shape)
-    check_kernels(evaluate, corpus.image_shape)
+    check_students(config.evaluate, corpus)
     if not config.protocol:
         return config
-    size = getattr(config, "size", None) or (config.ipc or 0) * corpus.num_classes
-    fitted = fitted_protocol(config.protocol, evaluate, corpus, size)
-    return dataclasses.replace(config, evaluate=fitted)  # type: ignore[call-arg]
+    size = config.size or (config.ipc or 0) * corpus.num_classes
+    fitted = fitted_protocol(config.protocol, config.evaluate, corpus, size)
+    return dataclasses.replace(config, evaluate=fitted)
+
+
+def check_students(protocol: Protocol, corpus: Corpus) -> None:
+    """Refuses, before anything runs, what a protocol cannot measure on these images.
+
+    Raises:
+      InputError: a network or kernel cannot take them, or the ridge is out of range.
+    """
+    for name in protocol.networks:
+        other_network(name, corpus.image_shape)
+    check_kernels(protocol, corpus.image_shape)
 
 
 def fitted_protocol(

@@ -5,18 +5,14 @@ from __future__ import annotations
 import dataclasses
 import zlib
 from collections.abc import Callable
-from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.sharding import Mesh
 
 from jaxdd import artefact, methods
 from jaxdd.base import (
-    Array,
     Assets,
     Corpus,
     Dataset,
@@ -26,25 +22,23 @@ from jaxdd.base import (
     Key,
     Method,
     Metrics,
-    Segment,
-    Segments,
     State,
+    Streamed,
     Synthetic,
     Task,
 )
-from jaxdd.data.feeds import draw_segments, outside_batch, sample, target_epochs
+from jaxdd.data import feeds
 from jaxdd.devices.mesh import (
-    here,
     make_mesh,
     memory_budget,
     replicate,
-    set_around,
     shard_batch,
+    to_local_device,
+    use_mesh,
 )
 from jaxdd.errors import InputError, check_choices
-from jaxdd.loop.ahead import Outside
-from jaxdd.prepare import ExpertStore, check_epochs, open_store
-from jaxdd.records import ExpertsNeed, Meta, TeacherNeed
+from jaxdd.prepare import Assembly, needs
+from jaxdd.records import Meta, TeacherNeed
 from jaxdd.report import environment
 from jaxdd.run.config import RunConfig, identity, run_hash
 
@@ -54,11 +48,9 @@ __all__ = [
     "key_of",
     "make_plan",
     "package",
-    "seeds_of",
-    "segments_outside",
 ]
 
-Data = tuple[Corpus, Assets]
+Data = tuple[Any, ...]  # Corpus, Assets, and where they are streamed the step's row
 Step = Callable[[State, Data], tuple[State, Metrics]]
 
 
@@ -86,7 +78,8 @@ def make_plan(config: RunConfig, dataset: Dataset) -> Plan:
     check_choices(config)
     task = _task(config, method, dataset.train)
     distiller = method.build(task, config.distill)
-    _check_segments(distiller)
+    feeds.check(distiller.feed, distiller.needs)
+    needs.check(distiller.needs, dataset.train)
     mesh = _mesh(config.run.devices)
     return Plan(
         config,
@@ -98,15 +91,6 @@ def make_plan(config: RunConfig, dataset: Dataset) -> Plan:
         _warm(distiller),
         mesh,
     )
-
-
-def _check_segments(distiller: Distiller) -> None:
-    """Refuses pieces of trajectories that end after the experts' training."""
-    feed = distiller.feed
-    for need in distiller.needs:
-        if isinstance(need, ExpertsNeed) and isinstance(feed, Segments):
-            epochs = need.experts.epochs
-            check_epochs(epochs, last=feed.last, ahead=feed.epochs)
 
 
 def _mesh(devices: int) -> Mesh | None:
@@ -125,26 +109,14 @@ def _mesh(devices: int) -> Mesh | None:
 def _advance(distiller: Distiller, mesh: Mesh | None) -> Step:
     """One outer step with its sampling; the same function object for all seeds."""
 
-    def advance(
-        state: State, data: Data | tuple[Data, Segment]
-    ) -> tuple[State, Metrics]:
-        corpus, assets, pieces = _parts(data)
-        if pieces is not None:  # read on the host
-            batch = outside_batch(state.step, pieces)
-        else:
-            batch = sample(distiller.feed, corpus, assets, state.key, state.step)
-        with set_around(mesh):
+    def advance(state: State, data: Data) -> tuple[State, Metrics]:
+        corpus, assets, *streamed = data
+        key, step = state.key, state.step
+        batch = feeds.sample(distiller.feed, corpus, assets, key, step, *streamed)
+        with use_mesh(mesh):
             return distiller.step(state, shard_batch(mesh, batch), assets)
 
     return advance
-
-
-def _parts(data: Any) -> tuple[Corpus, Assets, Segment | None]:
-    """Data of a step, with or without what `loop/ahead.py` has read for it."""
-    if isinstance(data[1], Segment):
-        (corpus, assets), pieces = data
-        return corpus, assets, pieces
-    return *data, None
 
 
 def _warm(distiller: Distiller) -> Step | None:
@@ -154,62 +126,46 @@ def _warm(distiller: Distiller) -> Step | None:
     return lambda state, data: (warm(state, data[1]), {})
 
 
-def seeds_of(config: RunConfig) -> list[int]:
-    """One seed per distillation."""
-    return [config.seed + i for i in range(config.seeds)]
-
-
 def key_of(seed: int) -> Key:
     """The key of a distillation, apart from those of the students of its seed."""
     return jax.random.fold_in(jax.random.key(seed), zlib.crc32(b"distill"))
 
 
 def distil(
-    plan: Plan,
-    assets: Assets,
-    seed: int,
-    drive: Drive,
-    part: str = "",
-    outside: Callable[[Key], Outside] | None = None,
+    plan: Plan, prepared: Assembly, seed: int, drive: Drive, part: str = ""
 ) -> tuple[Synthetic, Metrics]:
     """Runs one distillation to its end.
 
     Args:
       plan: the method and its data.
-      assets: what it needs, prepared.
+      prepared: what it needs.
       seed: of this distillation.
       drive: who runs the steps.
       part: added to the names of the stages, such as "/seed0".
-      outside: what the steps of a run with this key read on the host; `drive` is then
-        a `Loop`.
 
     Returns:
       The set, and the metrics of all steps.
     """
+    distiller, corpus, assets = plan.distiller, plan.dataset.train, prepared.assets
     # Beginning and end run on one device of each process, like any plain JAX code.
-    state = plan.distiller.init(key_of(seed), plan.dataset.train, assets)
-    data = replicate(plan.mesh, (plan.dataset.train, assets))
+    state = distiller.init(key_of(seed), corpus, assets)
+    data: Any = replicate(plan.mesh, (corpus, assets))
     if plan.warm is not None:
-        steps = plan.distiller.warm_steps
+        steps = distiller.warm_steps
         state, _ = drive(plan.warm, state, steps, data, stage=f"warm{part}")
     metrics: Metrics = {}
-    if plan.task.num_steps:
-        read = {} if outside is None else {"outside": outside(here(state.key))}
-        state, metrics = drive(
-            plan.advance,
-            state,
-            plan.task.num_steps,
-            data,
-            stage=f"distill{part}",
-            **read,
-        )
-    return plan.distiller.export(here(state), assets), metrics
+    if steps := plan.task.num_steps:
+        key = to_local_device(state.key)
+        stream = feeds.stream(distiller.feed, assets, prepared.readers, key)
+        data = data if stream is None else Streamed(data, stream)
+        state, metrics = drive(plan.advance, state, steps, data, stage=f"distill{part}")
+    return distiller.export(to_local_device(state), assets), metrics
 
 
 def package(plan: Plan, assets: Assets, synthetic: Synthetic, seed: int) -> Distilled:
     """The set with everything that its use and its re-measurement need."""
     config, corpus = plan.config, plan.dataset.train
-    needs = [n for n in plan.distiller.needs if isinstance(n, TeacherNeed)]
+    teachers = [n for n in plan.distiller.needs if isinstance(n, TeacherNeed)]
     meta = Meta(
         method=config.method,
         dataset=corpus.name,
@@ -220,16 +176,16 @@ def package(plan: Plan, assets: Assets, synthetic: Synthetic, seed: int) -> Dist
         label_kind=_label_kind(plan.method, synthetic),
         protocol=config.evaluate,
         data=config.data,
-        teacher=needs[0].teacher if needs else None,
+        teacher=teachers[0].teacher if teachers else None,
         preset=config.preset,
         config=identity(config),
         config_hash=run_hash(config),
-        input_space=getattr(config.distill, "init_space", "whitened"),
+        input_space=plan.distiller.input_space,
         seed=seed,
         versions=environment.versions(),
         image_floats=plan.distiller.image_floats,
     )
-    modules = {need.name: assets[need.name].variables for need in needs}
+    modules = {need.name: assets[need.name].variables for need in teachers}
     made = Distilled(synthetic, meta, corpus.whitening, modules)
     ledger = artefact.storage(made)
     return made._replace(meta=dataclasses.replace(meta, storage=ledger))
@@ -282,45 +238,3 @@ def _size(config: RunConfig, corpus: Corpus) -> int:
             " a method that needs none, such as krr_ssl"
         )
     return config.ipc * corpus.num_classes
-
-
-def segments_outside(
-    plan: Plan, assets: Assets, cache: Path
-) -> Callable[[Key], Outside] | None:
-    """What the steps of a run read from a store of trajectories.
-
-    They are the pieces that `jaxdd.data.feeds.sample` takes from the device where the
-    trajectories lie there.
-
-    Args:
-      plan: its feed says what a step consumes.
-      assets: prepared.
-      cache: the folder in which they were prepared.
-
-    Returns:
-      A reader for the key of a run, or None where nothing is to be read.
-    """
-    feed = plan.distiller.feed
-    if not isinstance(feed, Segments):
-        return None
-    if not isinstance(assets[feed.name].snapshots, tuple):
-        return None
-    need = next(n for n in plan.distiller.needs if n.name == feed.name)
-    assert isinstance(need, ExpertsNeed)
-    store = open_store(need.experts, plan.dataset.train, cache)
-    return partial(_reader, feed, store)
-
-
-def _reader(feed: Segments, store: ExpertStore, key: Key) -> Outside:
-    draw = jax.jit(
-        jax.vmap(lambda step: draw_segments(feed, key, step, store.num_experts))
-    )
-    ahead = (0, *target_epochs(feed))
-
-    def read(first: int, end: int) -> Segment:
-        rows: tuple[Array, Array] = draw(np.arange(first, end, dtype=np.int32))
-        expert, epoch = map(np.asarray, rows)
-        found = store.read(expert, epoch, ahead)
-        return Segment(found[..., 0, :], found[..., 1:, :], epoch, expert)  # type: ignore
-
-    return read

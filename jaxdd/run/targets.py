@@ -3,29 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from pathlib import Path
 
-from jaxdd.base import Dataset
-from jaxdd.data.load import load
-from jaxdd.data.source import Progress, silent
-from jaxdd.devices import agreement
 from jaxdd.errors import InputError
 from jaxdd.records import DataSpec, Protocol
 
-__all__ = ["load_targets"]
+__all__ = ["target_specs"]
 
 
-def load_targets(
-    protocol: Protocol,
-    data: DataSpec,
-    image_shape: tuple[int, int, int],
-    *,
-    cache: Path | None = None,
-    progress: Progress = silent,
-    announce: Callable[[str], None] = lambda line: None,
-) -> list[Dataset]:
-    """Loads the protocol's targets, at the size of the set's images.
+def target_specs(
+    protocol: Protocol, data: DataSpec, image_shape: tuple[int, int, int]
+) -> list[DataSpec]:
+    """The protocol's targets, at the size of the set's images.
 
     Each has the kind of whitening of the set's own data, fitted on itself.
 
@@ -33,12 +22,9 @@ def load_targets(
       protocol: names them, and where they lie.
       data: of the set; where targets lie if the protocol does not say.
       image_shape: (h, w, c) of the set.
-      cache: as of `jaxdd.data.load.load`.
-      progress: as there.
-      announce: as there.
 
     Raises:
-      InputError: a target cannot be had, or the set's images are no squares.
+      InputError: the set's images are no squares.
     """
     if not protocol.target:
         return []
@@ -56,17 +42,7 @@ def load_targets(
         test_limit=protocol.target_test_limit,
         whitening=data.whitening,
     )
-    return agreement.in_turn(
-        lambda: [
-            load(
-                dataclasses.replace(spec, name=name),
-                cache=cache,
-                progress=progress,
-                announce=announce,
-            )
-            for name in protocol.target
-        ]
-    )
+    return [dataclasses.replace(spec, name=name) for name in protocol.target]
 
 
 def _folder(place: Path | None) -> Path | None:

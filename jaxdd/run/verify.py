@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 from pathlib import Path
 from typing import Any
 
 from jaxdd import artefact
-from jaxdd.base import Dataset
-from jaxdd.data.load import load
 from jaxdd.devices.students import student_group
 from jaxdd.evaluation import Check
 from jaxdd.evaluation import verify as measure_again
-from jaxdd.loop.loop import Loop
-from jaxdd.loop.progress import data_bars
-from jaxdd.records import Meta
+from jaxdd.records import DataSpec, Meta
 from jaxdd.report import console
 from jaxdd.report.metrics import number, title_of
 from jaxdd.run import workdir
-from jaxdd.run.config import Options, RunConfig, cache_folder
-from jaxdd.run.targets import load_targets
+from jaxdd.run.config import Options, RunConfig
+from jaxdd.run.context import make_context
 
 __all__ = ["verify"]
 
@@ -38,28 +35,18 @@ def verify(folder: Path, config: Options) -> bool:
     Raises:
       InputError: there is no set, or its data cannot be found or is another.
     """
-    loop = Loop(None, chunk=config.run.chunk, progress=config.run.progress)
-    datasets: dict[Any, Dataset] = {}
+    context = make_context(config)
+    load = functools.cache(context.load)
     agree = True
     for place in workdir.sets_in(folder):
         distilled = artefact.load(place)
         spec = _data_of(distilled.meta, config)
-        if spec not in datasets:
-            bars = data_bars(config.run.progress)
-            folder = cache_folder(config) / "data"
-            datasets[spec] = load(spec, cache=folder, progress=bars)
-        targets = load_targets(
-            distilled.meta.protocol,
-            spec,
-            distilled.meta.image_shape,
-            cache=cache_folder(config) / "data",
-        )
         students = max((row["seeds"] for row in distilled.meta.rows), default=1)
         checks = measure_again(
             distilled,
-            datasets[spec],
-            drive=loop,
-            targets=targets,
+            load(spec),
+            drive=context.loop,
+            targets=context.targets(distilled.meta, spec),
             group=student_group(config.run, students),
         )
         console.show(_table(place, checks))
@@ -68,11 +55,12 @@ def verify(folder: Path, config: Options) -> bool:
     return agree
 
 
-def _data_of(meta: Meta, config: Options) -> Any:
+def _data_of(meta: Meta, config: Options) -> DataSpec:
     """The set's own data settings, found where they lie on this machine."""
-    given = config.data.dir if isinstance(config, RunConfig) else None
-    there = meta.data.dir if meta.data.dir and os.path.exists(meta.data.dir) else None
-    return dataclasses.replace(meta.data, dir=given or there)
+    asked = config.data.dir if isinstance(config, RunConfig) else None
+    recorded = meta.data.dir
+    place = recorded if recorded and os.path.exists(recorded) else None
+    return dataclasses.replace(meta.data, dir=asked or place)
 
 
 def _table(place: Path, checks: list[Check]) -> Any:

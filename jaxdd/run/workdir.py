@@ -17,14 +17,13 @@ from jaxdd.base import Dataset
 from jaxdd.devices import agreement
 from jaxdd.errors import InputError
 from jaxdd.run.config import (
-    JudgeConfig,
-    RunConfig,
+    Options,
     differences,
     identity,
     run_hash,
 )
 
-__all__ = ["HOSTS", "JsonStore", "claim", "free", "set_folder", "sets_in"]
+__all__ = ["HOSTS", "JsonStore", "claim", "is_unclaimed", "set_folder", "sets_in"]
 
 _CONFIG = "config.json"
 HOSTS = "hosts"
@@ -33,7 +32,7 @@ HOSTS = "hosts"
 
 def claim(
     folder: Path,
-    config: RunConfig | JudgeConfig,
+    config: Options,
     dataset: Dataset,
     **content: str,
 ) -> None:
@@ -58,9 +57,9 @@ def claim(
                 f"workdir={str(folder)!r}: this process does not see what process 0"
                 " has written there; give a folder that all hosts share"
             )
-        if agreement.is_first() and config.overwrite and not free(folder):
+        if agreement.is_first() and config.overwrite and not is_unclaimed(folder):
             _clear(folder)
-        if free(folder):
+        if is_unclaimed(folder):
             content = {"hash": run_hash(config), "settings": mine}
             files.write_json(folder / _CONFIG, content)
         _check(folder, mine)
@@ -68,8 +67,8 @@ def claim(
     agreement.in_turn(take)
 
 
-def free(folder: Path) -> bool:
-    """Whether a folder is no work directory yet, and may become one.
+def is_unclaimed(folder: Path) -> bool:
+    """Whether a folder may become a work directory: it is empty, or not there.
 
     Raises:
       InputError: it is a file, or holds something else.
@@ -78,7 +77,7 @@ def free(folder: Path) -> bool:
         raise InputError(f"workdir={str(folder)!r} is a file; give a folder")
     if (folder / _CONFIG).exists():
         return False
-    if any(not _apart(path) for path in _entries(folder)):
+    if any(not _is_foreign(path) for path in _entries(folder)):
         raise InputError(
             f"workdir={str(folder)!r} holds files but no {_CONFIG}, so it is no work"
             " directory; give an empty or a new folder"
@@ -91,8 +90,8 @@ def _content(dataset: Dataset) -> str:
 
 
 def _check(folder: Path, mine: dict[str, Any]) -> None:
-    there = files.read_json(folder / _CONFIG)
-    settings = there.get("settings", {}) if isinstance(there, dict) else {}
+    written = files.read_json(folder / _CONFIG)
+    settings = written.get("settings", {}) if isinstance(written, dict) else {}
     lines = differences(settings, mine)
     if lines:
         raise InputError(
@@ -106,7 +105,7 @@ def _entries(folder: Path) -> list[Path]:
     return list(folder.iterdir()) if folder.is_dir() else []
 
 
-def _apart(path: Path) -> bool:
+def _is_foreign(path: Path) -> bool:
     """Whether something in a work directory is no part of the run itself."""
     return path.name[0] == "." or path.name == HOSTS
 
@@ -127,7 +126,7 @@ def _clear(folder: Path) -> None:
         ) from error
 
 
-def set_folder(folder: Path, config: RunConfig, seed: int) -> Path:
+def set_folder(folder: Path, config: Options, seed: int) -> Path:
     """Where the set of a seed is saved."""
     return folder / ("set" if config.seeds == 1 else f"set-seed{seed}")
 
@@ -140,13 +139,13 @@ def sets_in(folder: Path) -> list[Path]:
     """
     if (folder / "meta.json").exists():
         return [folder]
-    found = [p.parent for p in folder.glob("set*/meta.json")]
-    if not found:
+    places = [p.parent for p in folder.glob("set*/meta.json")]
+    if not places:
         raise InputError(
             f"{str(folder)!r} holds no distilled set; give a folder that jaxdd.save or"
             " a finished run has written"
         )
-    return sorted(found, key=lambda path: (len(path.name), path.name))
+    return sorted(places, key=lambda path: (len(path.name), path.name))
 
 
 class JsonStore(MutableMapping[str, dict]):

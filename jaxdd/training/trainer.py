@@ -12,7 +12,16 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from jaxdd.base import Array, Drive, Key, Metrics, Network, PyTree, Variables
+from jaxdd.base import (
+    Array,
+    Drive,
+    Key,
+    Metrics,
+    Network,
+    PyTree,
+    Streamed,
+    Variables,
+)
 from jaxdd.errors import InputError, one_of
 from jaxdd.records import Recipe
 from jaxdd.training import losses, optimisers
@@ -320,14 +329,19 @@ def scan_drive(
 ) -> tuple[PyTree, Metrics]:
     """The default `Drive`: all steps in one jitted scan."""
     del stage
+    if isinstance(data, Streamed):
+        return _scan(step, num_steps, state, data.data, data.stream(0, num_steps))
     return _scan(step, num_steps, state, data)
 
 
 @jax.jit(static_argnums=(0, 1))
 def _scan(
-    step: Callable, num_steps: int, state: PyTree, data: PyTree
+    step: Callable, num_steps: int, state: PyTree, data: PyTree, rows: PyTree = None
 ) -> tuple[PyTree, Metrics]:
-    return jax.lax.scan(lambda s, _: step(s, data), state, length=num_steps)
+    def one(state: PyTree, row: PyTree) -> tuple[PyTree, Metrics]:
+        return step(state, data if rows is None else (*data, row))
+
+    return jax.lax.scan(one, state, rows, length=num_steps)
 
 
 @jax.jit(static_argnums=0)

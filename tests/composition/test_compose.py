@@ -19,7 +19,7 @@ from jaxdd.base import (
     Variables,
 )
 from jaxdd.composition import compose, one_shot
-from jaxdd.devices.mesh import make_mesh, replicate, set_around
+from jaxdd.devices.mesh import make_mesh, replicate, use_mesh
 from jaxdd.errors import InputError
 from jaxdd.training import optimisers
 from tests.helpers import toy_corpus
@@ -196,7 +196,7 @@ def test_meta_batch_spread_over_devices(key: jax.Array, batch: Batch) -> None:
     state = distiller.init(key, toy_corpus(), {})
 
     def spread(state, batch):
-        with set_around(mesh):
+        with use_mesh(mesh):
             return distiller.step(state, batch, {})
 
     alone, metrics = jax.jit(lambda *given: distiller.step(*given, {}))(state, batch)

@@ -22,9 +22,8 @@ from jaxdd.base import (
 )
 from jaxdd.data.feeds import sample
 from jaxdd.loop.loop import Loop
-from jaxdd.prepare import prepare
+from jaxdd.prepare import Site, prepare
 from jaxdd.records import NetworkSpec
-from jaxdd.training import scan_drive
 from tests.helpers import toy_corpus
 
 NAMES = methods.names()
@@ -101,14 +100,7 @@ def assets_for(name: str) -> Assets:
     method = methods.get(name)
     distiller = method.build(task_for(method), presets.smoke(name))
     return {
-        need.name: prepare(
-            need,
-            dataset(),
-            drive=scan_drive,
-            cache=None,
-            view_budget=VIEW_BUDGET,
-            announce=lambda text: None,
-        )[0]
+        need.name: prepare(need, dataset(), Site(view_budget=VIEW_BUDGET)).asset
         for need in distiller.needs
     }
 

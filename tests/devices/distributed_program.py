@@ -17,12 +17,12 @@ from experiments.collectives import communicated
 from jaxdd import files, networks, tree
 from jaxdd.devices import agreement, distributed
 from jaxdd.devices.mesh import (
-    here,
     make_mesh,
     replicate,
     shard_rows,
     split_lead,
     spread,
+    to_local_device,
 )
 from jaxdd.errors import InputError
 from jaxdd.loop.loop import Loop
@@ -63,7 +63,7 @@ def trained(mesh: Any, dtype: str, workdir: Path | None) -> dict[str, np.ndarray
     after, metrics = drive(
         run.step, state, STEPS, replicate(mesh, data(dtype)), stage=dtype
     )
-    return named(here(after).variables.params) | {"loss": metrics["loss"]}
+    return named(to_local_device(after).variables.params) | {"loss": metrics["loss"]}
 
 
 def students(mesh: Any) -> dict[str, np.ndarray]:
@@ -75,7 +75,7 @@ def students(mesh: Any) -> dict[str, np.ndarray]:
     drive = Loop(None, chunk=5, progress=False)
     shared = replicate(mesh, data("float32"))
     after, metrics = drive(step, states, STEPS, shared, stage="students")
-    return named(here(after).variables.params) | {"loss": metrics["loss"]}
+    return named(to_local_device(after).variables.params) | {"loss": metrics["loss"]}
 
 
 def named(params: Any) -> dict[str, np.ndarray]:

@@ -13,7 +13,6 @@ from jaxdd import networks
 from jaxdd.base import Batch
 from jaxdd.devices.mesh import (
     compile_cache,
-    here,
     make_mesh,
     mesh_of,
     on_mesh,
@@ -23,6 +22,7 @@ from jaxdd.devices.mesh import (
     shard_rows,
     split_lead,
     spread,
+    to_local_device,
 )
 from jaxdd.records import (
     ConvNet,
@@ -108,7 +108,7 @@ def test_gathered_to_one_device() -> None:
     tree = {"n": split_lead(mesh, numbers), "k": split_lead(mesh, keys), "host": 3.0}
     tree["whole"] = replicate(mesh, numbers)
     assert not tree["k"].is_fully_replicated
-    local = here(tree)
+    local = to_local_device(tree)
     assert local["host"] == 3.0
     for name, want in (("n", numbers), ("k", keys), ("whole", numbers)):
         assert len(local[name].sharding.device_set) == 1

@@ -7,7 +7,7 @@ import pytest
 
 from jaxdd import kernels, networks
 from jaxdd.base import Variables
-from jaxdd.devices.mesh import make_mesh, replicate, set_around
+from jaxdd.devices.mesh import make_mesh, replicate, use_mesh
 from jaxdd.errors import InputError
 from jaxdd.kernels import Ridge, conjugate, feature_map, random_features
 from jaxdd.kernels.random_features import draw
@@ -74,7 +74,7 @@ def test_members_over_devices_equal_one_device(members, pair):
 
     value, slopes = run(None)
     mesh = make_mesh(data=8)
-    with set_around(mesh):
+    with use_mesh(mesh):
         spread, others = run(mesh)
     np.testing.assert_allclose(spread, value, rtol=1e-5)
     for slope, expected in zip(others, slopes, strict=True):

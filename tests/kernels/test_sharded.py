@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxdd.devices.mesh import make_mesh, replicate, set_around
+from jaxdd.devices.mesh import make_mesh, replicate, use_mesh
 from jaxdd.kernels import blocked, sharded
 from tests.kernels.toy_kernel import bell, images
 
@@ -27,7 +27,7 @@ def test_sharded_kernel_equals_single_device(rows):
 
     value, slopes = run(bell, None)
     mesh = make_mesh(data=8)
-    with set_around(mesh):
+    with use_mesh(mesh):
         spread = run(sharded(watched), mesh)
         parts = run(sharded(blocked(bell, 1, 3)), mesh)
     assert set(shares) == {2}
@@ -48,7 +48,7 @@ def test_no_row_is_sent_elsewhere():
     split = jax.NamedSharding(mesh, jax.P("data"))
     whole = jax.NamedSharding(mesh, jax.P())
     x, y = jax.device_put(x, split), jax.device_put(y, whole)
-    with set_around(mesh):
+    with use_mesh(mesh):
         program = jax.jit(sharded(bell)).lower(x, y).compile()
     text = program.as_text() or ""
     assert "fusion" in text

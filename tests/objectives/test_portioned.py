@@ -8,7 +8,7 @@ from jax.flatten_util import ravel_pytree
 
 from jaxdd import augment, networks
 from jaxdd.base import Batch, Segment, Synthetic
-from jaxdd.devices.mesh import make_mesh, replicate, set_around
+from jaxdd.devices.mesh import make_mesh, replicate, use_mesh
 from jaxdd.objectives import portioned
 from jaxdd.objectives.outer import Inner, trained_loss
 from jaxdd.objectives.portioned import count_portions
@@ -43,7 +43,7 @@ def both_ways(run, monkeypatch, mesh=None):
         monkeypatch.setattr(portioned, "portion_rows", lambda *_, size=size: size)
         assert not seen
         inputs = replicate(around, theta())
-        with set_around(around):
+        with use_mesh(around):
             found.append(jax.jit(jax.value_and_grad(run, (0, 1, 2)))(*inputs))
     assert seen, "nothing was cut"
     return found
@@ -140,7 +140,7 @@ def test_portions_are_as_many_on_every_device(rows, portions):
     """Even numbers of rows near the fastest one; 25 rows cannot be shared."""
     network = networks.build(ConvNet(width=(32,) * 3), (32, 32, 3), 10)
     image = jax.ShapeDtypeStruct((200, 32, 32, 3), jnp.float32)
-    with set_around(make_mesh(data=2)):
+    with use_mesh(make_mesh(data=2)):
         assert count_portions(network, image, rows) == portions
 
 

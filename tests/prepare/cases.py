@@ -1,8 +1,11 @@
 """Tiny teachers and a data set shared by the tests of preparation."""
 
 import dataclasses
+from typing import Any
 
+from jaxdd import prepare as library
 from jaxdd.base import Dataset
+from jaxdd.prepare import Site
 from jaxdd.records import (
     Adam,
     AugmentSpec,
@@ -60,3 +63,11 @@ EXPERTS = Experts(
 def replaced(record, **changes):
     """A record with other fields."""
     return dataclasses.replace(record, **changes)
+
+
+def prepare(need: Any, dataset: Dataset, **site: Any) -> tuple[Any, dict[str, float]]:
+    """The asset and its quality, on a site with these fields and one drive for all."""
+    if "drive" in site:
+        site["unsaved_drive"] = site["drive"]
+    made = library.prepare(need, dataset, Site(**site))
+    return made.asset, dict(made.quality)

@@ -15,7 +15,7 @@ import pytest
 from jaxdd.base import Dataset
 from jaxdd.errors import InputError
 from jaxdd.foreign import torch_file
-from jaxdd.prepare import expert_import, prepare
+from jaxdd.prepare import expert_import
 from jaxdd.prepare.expert_course import expert_network, unravelled
 from jaxdd.prepare.expert_import import buffer_files
 from jaxdd.records import (
@@ -26,7 +26,7 @@ from jaxdd.records import (
 )
 from jaxdd.training import scan_drive
 from tests.helpers import toy_corpus
-from tests.prepare.cases import replaced
+from tests.prepare.cases import prepare, replaced
 
 HERE = Path(__file__).parent / "buffers"
 THEIRS = Experts(ConvNet(width=(4,)), epochs=1, count=2, buffers=HERE)

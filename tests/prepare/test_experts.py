@@ -9,25 +9,18 @@ import pytest
 from jax.flatten_util import ravel_pytree
 
 from jaxdd.base import ExpertsAsset, Segments
-from jaxdd.data.feeds import draw_segments, sample, target_epochs
+from jaxdd.data.feeds import check_epochs, draw_segments, sample, target_epochs
 from jaxdd.devices.mesh import make_mesh, replicate, split_lead, spread
 from jaxdd.errors import InputError
 from jaxdd.loop.loop import Loop
-from jaxdd.prepare import expert_training, open_store, prepare
+from jaxdd.prepare import expert_training
 from jaxdd.prepare.expert_course import course_of, expert_network
-from jaxdd.prepare.experts import _folder, check_epochs
-from jaxdd.records import (
-    ConvNet,
-    ExpertsNeed,
-    Mlp,
-    Recipe,
-    Sgd,
-    Steps,
-)
+from jaxdd.prepare.experts import _folder, open_store
+from jaxdd.records import ConvNet, ExpertsNeed, Mlp, Recipe, Sgd, Steps
 from jaxdd.training import scan_drive
 from jaxdd.training.examples import examples_of_corpus
 from jaxdd.training.together import Group
-from tests.prepare.cases import EXPERTS, replaced, toy_dataset
+from tests.prepare.cases import EXPERTS, prepare, replaced, toy_dataset
 
 NEED = ExpertsNeed(EXPERTS)
 
@@ -46,7 +39,7 @@ def prepared(tmp_path_factory):
         return scan_drive(step, state, num_steps, data, stage=stage)
 
     asset, quality = prepare(
-        NEED, toy_dataset(), drive=drive, cache=cache, announce=lines.append
+        NEED, toy_dataset(), drive=drive, cache=cache, say=lines.append
     )
     return asset, quality, lines, stages, cache
 
@@ -133,7 +126,7 @@ def test_beyond_the_budget_pieces_are_read(prepared):
         drive=_never,
         cache=cache,
         expert_budget=asset.snapshots.nbytes - 1,
-        announce=lines.append,
+        say=lines.append,
     )
     assert less.snapshots == ()
     assert "over the budget" in lines[-1]
@@ -186,7 +179,7 @@ def test_experts_trained_together_go_on_together(tmp_path, short_stages, monkeyp
     pair = Group(
         size=2, lift=lambda step, shared: spread(None, "map", step, shared=shared)
     )
-    record = partial(prepare, NEED, toy_dataset(), group=pair)
+    record = partial(prepare, NEED, toy_dataset(), group=lambda count: pair)
     whole, _ = record(cache=tmp_path / "whole")
     drive, seen = _stopping(3)
     with pytest.raises(KeyboardInterrupt):
@@ -250,8 +243,8 @@ def test_experts_of_several_devices_are_those_of_one(how, prepared):
         place=lambda tree: split_lead(mesh, tree),
         place_shared=lambda tree: replicate(mesh, tree),
     )
-    drive = Loop(progress=False)
-    asset, quality = prepare(NEED, toy_dataset(), drive=drive, group=group)
+    site = {"drive": Loop(progress=False), "group": lambda count: group}
+    asset, quality = prepare(NEED, toy_dataset(), **site)
     np.testing.assert_allclose(asset.snapshots, prepared[0].snapshots, atol=1e-5)
     assert quality["expert_loss"] == pytest.approx(prepared[1]["expert_loss"], abs=1e-4)
 

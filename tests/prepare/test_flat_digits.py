@@ -7,7 +7,6 @@ import pytest
 
 from jaxdd import whiten
 from jaxdd.data.load import load
-from jaxdd.prepare import prepare
 from jaxdd.prepare.expert_course import expert_network, unravelled
 from jaxdd.records import (
     DataSpec,
@@ -18,7 +17,7 @@ from jaxdd.records import (
     Sgd,
 )
 from jaxdd.training import losses
-from tests.prepare.cases import replaced
+from tests.prepare.cases import prepare, replaced
 
 EXPERTS = Experts(
     Mlp(width=(64, 64)),

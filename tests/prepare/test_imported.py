@@ -12,7 +12,6 @@ from jaxdd.base import Dataset
 from jaxdd.errors import InputError
 from jaxdd.networks.imported import from_torch
 from jaxdd.networks.teacher import represent
-from jaxdd.prepare import prepare
 from jaxdd.prepare.imported import import_teacher, teacher_identity
 from jaxdd.records import (
     ResNet,
@@ -24,6 +23,7 @@ from jaxdd.records import (
 from jaxdd.run import cli
 from tests.helpers import toy_corpus
 from tests.networks.test_imported import shapes
+from tests.prepare.cases import prepare
 
 NETWORK = ResNet("resnet10", norm="batch")
 
@@ -62,9 +62,7 @@ def test_the_teacher_is_imported_and_not_trained(checkpoint, dataset, tmp_path):
     path, arrays = checkpoint
     need, lines = TeacherNeed(Teacher(NETWORK, checkpoint=path)), []
     cache = tmp_path / "cache"
-    asset, report = prepare(
-        need, dataset, drive=_never, cache=cache, announce=lines.append
-    )
+    asset, report = prepare(need, dataset, drive=_never, cache=cache, say=lines.append)
     assert set(report) == {"collapse"}
     assert str(path) in lines[0]
     corpus = dataset.train

@@ -11,14 +11,9 @@ from jaxdd import whiten
 from jaxdd.base import TeacherAsset
 from jaxdd.errors import InputError
 from jaxdd.networks.teacher import represent
-from jaxdd.prepare import prepare
-from jaxdd.records import (
-    Sgd,
-    TeacherNeed,
-    Views,
-)
+from jaxdd.records import Sgd, TeacherNeed, Views
 from jaxdd.training import scan_drive
-from tests.prepare.cases import RECIPE, TINY, toy_dataset
+from tests.prepare.cases import RECIPE, TINY, prepare, toy_dataset
 
 NEED = TeacherNeed(TINY, Views(flip=True))
 
@@ -37,7 +32,7 @@ def prepared(tmp_path_factory):
         return scan_drive(step, state, num_steps, data, stage=stage)
 
     asset, report = prepare(
-        NEED, toy_dataset(), drive=drive, cache=cache, announce=lines.append
+        NEED, toy_dataset(), drive=drive, cache=cache, say=lines.append
     )
     return asset, report, lines, stages, cache
 
@@ -109,7 +104,7 @@ def test_beyond_the_budget_the_teacher_stays_in_the_step(prepared):
         drive=_never,
         cache=cache,
         view_budget=100,
-        announce=lines.append,
+        say=lines.append,
     )
     assert asset.table == ()
     assert "inside the step" in lines[-1]

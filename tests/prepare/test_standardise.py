@@ -9,10 +9,9 @@ import pytest
 
 from jaxdd import whiten
 from jaxdd.networks.teacher import represent, training_network
-from jaxdd.prepare import prepare
 from jaxdd.prepare.standardise import standardise
 from jaxdd.records import Teacher, TeacherNeed
-from tests.prepare.cases import OBJECTIVES, TINY, toy_dataset
+from tests.prepare.cases import OBJECTIVES, TINY, prepare, toy_dataset
 
 SHAPE = (8, 8, 1)
 SCALED = dataclasses.replace(TINY, standardise=True)

@@ -8,13 +8,13 @@ import pytest
 
 from jaxdd.data.load import load
 from jaxdd.networks.teacher import training_network
-from jaxdd.prepare import prepare
 from jaxdd.prepare.ssl import two_views
 from jaxdd.prepare.ssl_losses import objective
 from jaxdd.presets import teachers as _teachers
 from jaxdd.records import DataSpec, TeacherNeed
 from jaxdd.training import optimisers, trainer
 from tests.helpers import toy_corpus
+from tests.prepare.cases import prepare
 
 
 def test_digits_teacher_is_good():

@@ -29,7 +29,7 @@ def teacher():
     return read, jax.jit(body.init)(jax.random.key(4)), width
 
 
-def _build(teacher, dtype, lines, chunk=20):
+def _build(teacher, dtype, lines, block=20):
     read, variables, width = teacher
     corpus = toy_corpus()
     shape = (CROP_FLIP.count, corpus.size, width)
@@ -38,10 +38,9 @@ def _build(teacher, dtype, lines, chunk=20):
         variables,
         corpus,
         CROP_FLIP,
-        shape=shape,
-        dtype=dtype,
-        announce=lines.append,
-        chunk=chunk,
+        jax.ShapeDtypeStruct(shape, dtype),
+        say=lines.append,
+        block=block,
     )
 
 
@@ -68,10 +67,10 @@ def test_table_equals_the_teacher_on_every_view(teacher, dtype, tolerance):
     assert not np.allclose(identity, table[0].astype(jnp.float32), atol=1e-3)
 
 
-@given(rows=st.integers(1, 3000), chunk=st.integers(1, 300))
-def test_pieces_cover_every_row(rows, chunk):
-    starts = tables.pieces(rows, chunk)
-    width = min(chunk, rows)
+@given(rows=st.integers(1, 3000), block=st.integers(1, 300))
+def test_pieces_cover_every_row(rows, block):
+    starts = tables.pieces(rows, block)
+    width = min(block, rows)
     covered = np.zeros(rows, bool)
     for start in starts.ravel():
         assert 0 <= start <= rows - width
@@ -97,9 +96,8 @@ def test_looked_up_targets_equal_the_teacher_inside_the_step(key):
         variables,
         corpus,
         CROP_FLIP,
-        shape=(CROP_FLIP.count, corpus.size, width),
-        dtype=jnp.float32,
-        announce=[].append,
+        jax.ShapeDtypeStruct((CROP_FLIP.count, corpus.size, width), jnp.float32),
+        say=[].append,
     )
     feed = Uniform(32, target="teacher", views=CROP_FLIP)
     draw = jax.jit(partial(sample, feed))

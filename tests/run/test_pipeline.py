@@ -11,11 +11,13 @@ import pytest
 
 from jaxdd import artefact
 from jaxdd.base import Dataset
+from jaxdd.data import feeds
 from jaxdd.data.corpus import dataset_from_arrays
 from jaxdd.devices.mesh import mesh_of
 from jaxdd.errors import InputError
 from jaxdd.loop.log import read_metrics
 from jaxdd.loop.loop import Loop
+from jaxdd.prepare import Prepared, needs, prepare_all
 from jaxdd.records import (
     ConvNet,
     DataSpec,
@@ -24,10 +26,12 @@ from jaxdd.records import (
     Protocol,
     Recipe,
     Sgd,
+    TeacherNeed,
 )
 from jaxdd.report import html
 from jaxdd.run import choose, dry_run, pipeline, plan, verify, workdir
 from jaxdd.run.config import RunConfig, from_preset
+from jaxdd.run.context import RunContext
 from tests.helpers import toy_images
 
 TINY = Protocol(
@@ -106,10 +110,11 @@ def test_a_finished_run_only_reports(finished, dataset, monkeypatch) -> None:
     def never(*arguments, **options):
         raise AssertionError("nothing is left to do")
 
-    for name in ("distil", "evaluate", "prepare"):
+    for name in ("distil", "prepare_all"):
         monkeypatch.setattr(pipeline, name, never)
+    monkeypatch.setattr(RunContext, "measure", never)
     said: list[str] = []
-    report = pipeline.run(finished, dataset=dataset, announce=said.append)
+    report = pipeline.run(finished, dataset=dataset, say=said.append)
     assert report.rows[0]["set"] == "dm"
     assert any("--overwrite" in line for line in said)
 
@@ -174,8 +179,8 @@ def test_seeds_share_one_compilation(dataset, tmp_path: Path, monkeypatch) -> No
         traces.append(1)
         return plan_sample(*arguments, **options)
 
-    plan_sample = plan.sample
-    monkeypatch.setattr(plan, "sample", counted)
+    plan_sample = feeds.sample
+    monkeypatch.setattr(feeds, "sample", counted)
     counts = []
     for seeds in (1, 3):
         traces.clear()
@@ -243,25 +248,29 @@ def test_a_teacher_is_trained_on_all_devices(tmp_path, dataset, monkeypatch) -> 
             meshes.append(mesh_of(data))
             return super().__call__(step, state, num_steps, data, stage=stage)
 
-    def train(need, data, *, drive, shard, **others):
+    def train(need, data, site):
         def step(state, rows):
-            return state + jnp.sum(shard(rows)), {"loss": state}
+            return state + jnp.sum(site.shard(rows)), {"loss": state}
 
-        ends.append(drive(step, jnp.zeros(()), 2, jnp.ones(16), stage="target")[0])
-        return (), {}
+        rows = jnp.ones(16)
+        ends.append(site.drive(step, jnp.zeros(()), 2, rows, stage="target")[0])
+        return Prepared(())
 
-    monkeypatch.setattr(pipeline, "prepare", train)
+    row = needs.KINDS[TeacherNeed]._replace(prepare=train)
+    monkeypatch.setitem(needs.KINDS, TeacherNeed, row)
     loop = dataclasses.replace(configuration(tmp_path).run, devices=8)
     config = configuration(tmp_path, "krr_ssl", ipc=None, size=4, run=loop)
     made = plan.make_plan(config, dataset)
-    pipeline.assets_of(made, Watched(progress=False), None, lambda line: None)
+    context = RunContext(config)
+    vars(context)["loop"] = Watched(progress=False)
+    prepare_all(made.distiller.needs, dataset, context.site(made))
     assert float(ends[0]) == 32
     assert meshes[0].size == 8
     assert len(ends[0].sharding.device_set) == 1  # whoever asked knows of no mesh
 
 
 def test_verify_agrees_and_notices(finished, monkeypatch, dataset, capsys) -> None:
-    monkeypatch.setattr(verify, "load", lambda spec, **options: dataset)
+    monkeypatch.setattr(RunContext, "load", lambda self, spec: dataset)
     assert verify.verify(folder_of(finished), finished)
     place = folder_of(finished) / "set"
     made = artefact.load(place)
@@ -275,7 +284,7 @@ def test_verify_agrees_and_notices(finished, monkeypatch, dataset, capsys) -> No
 
 def test_dry_run_measures_and_writes_nothing(dataset, tmp_path: Path) -> None:
     config = configuration(tmp_path, seeds=2)
-    stages, repeats = dry_run.estimate(config, dataset)
+    stages, repeats = dry_run.estimate(RunContext(config), dataset)
     assert stages[0].stage == "distill"
     assert stages[0].steps == 3
     assert stages[0].flops > 0

@@ -1,13 +1,23 @@
 """Targets are brought to the shape of the set's images."""
 
+from types import SimpleNamespace
+from typing import Any
+
 import numpy as np
 import pytest
 
+from jaxdd.base import Dataset
 from jaxdd.errors import InputError
 from jaxdd.records import DataSpec, Protocol
-from jaxdd.run.targets import load_targets
+from jaxdd.run.config import Options
+from jaxdd.run.context import RunContext
 from tests.data.pictures import class_files, write_folder
 from tests.helpers import toy_images
+
+
+def load_targets(protocol: Protocol, data: DataSpec, shape: tuple) -> list[Dataset]:
+    meta: Any = SimpleNamespace(protocol=protocol, image_shape=shape)
+    return RunContext(Options()).targets(meta, data)
 
 
 def test_size_channels_and_whitening_follow_the_set(tmp_path) -> None:

@@ -1,6 +1,6 @@
 """Rates of an objective's own solvers, found before the first step and adapted.
 
-For a distiller whose objective reads two rates from its assets and reports by two
+For a distiller whose objective reads `SolverRates` from its batch and reports by two
 metrics how their solvers fared (`objectives.linearised.trend`).
 """
 
@@ -25,7 +25,7 @@ from jaxdd.base import (
     Synthetic,
     Uniform,
 )
-from jaxdd.objectives.implicit import RATES
+from jaxdd.objectives.implicit import SolverRates
 
 __all__ = ["Rates", "with_rates"]
 
@@ -73,8 +73,8 @@ def with_rates(distiller: Distiller, given: tuple[float, float]) -> Distiller:
 
         @jax.jit
         def trends(inner: Array, system: Array) -> tuple[Array, Array]:
-            rates = assets | {RATES: (inner, system)}
-            _, metrics = gradient(state, batch, rates)
+            rated = batch._replace(extra=SolverRates(inner, system))
+            _, metrics = gradient(state, rated, assets)
             return metrics["inner_trend"], metrics["solve_trend"]
 
         inner, system = given
@@ -89,13 +89,13 @@ def with_rates(distiller: Distiller, given: tuple[float, float]) -> Distiller:
 
     def step(state: State, batch: Batch, assets: Assets) -> tuple[State, Metrics]:
         rates = state.memory[1]
-        state, metrics = distiller.step(_inside(state), batch, _given(assets, rates))
+        state, metrics = distiller.step(_inside(state), _rated(batch, rates), assets)
         after = _adapted(rates, metrics["inner_trend"])
         metrics = metrics | {"inner_rate": after.inner, "solve_rate": after.system}
         return state._replace(memory=(state.memory, after)), metrics
 
     def slope(state: State, batch: Batch, assets: Assets) -> tuple[PyTree, Metrics]:
-        return gradient(_inside(state), batch, _given(assets, state.memory[1]))
+        return gradient(_inside(state), _rated(batch, state.memory[1]), assets)
 
     def export(state: State, assets: Assets) -> Synthetic:
         return distiller.export(_inside(state), assets)
@@ -107,8 +107,8 @@ def _inside(state: State) -> State:
     return state._replace(memory=state.memory[0])
 
 
-def _given(assets: Assets, rates: Rates) -> Assets:
-    return assets | {RATES: (rates.inner, rates.system)}
+def _rated(batch: Batch, rates: Rates) -> Batch:
+    return batch._replace(extra=SolverRates(rates.inner, rates.system))
 
 
 def _adapted(rates: Rates, found: Array) -> Rates:

@@ -126,7 +126,7 @@ def krr_ssl(task: Task, config: KrrSslConfig = KrrSslConfig()) -> Distiller:
         outer=optimisers.build(config.optimiser, task.num_steps),
         feed=Uniform(config.batch, target="teacher", views=config.views),
         needs=(TeacherNeed(config.teacher, config.views),),
-    )
+    )._replace(input_space=config.init_space)
 
 
 METHOD = Method(

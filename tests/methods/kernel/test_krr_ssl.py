@@ -27,9 +27,8 @@ from jaxdd.kernels import Ridge
 from jaxdd.methods.kernel.krr_ssl import KrrSslConfig, krr_ssl
 from jaxdd.methods.kernel.krr_ssl_presets import SMOKE
 from jaxdd.objectives.regression import krr_mse
-from jaxdd.prepare import prepare
+from jaxdd.prepare import Site, prepare
 from jaxdd.records import DataSpec, Recipe, Views
-from jaxdd.training import scan_drive
 
 
 def digits_case(views: Views) -> tuple[Dataset, Task, KrrSslConfig]:
@@ -39,14 +38,7 @@ def digits_case(views: Views) -> tuple[Dataset, Task, KrrSslConfig]:
 
 
 def asset(need, data: Dataset, budget: int) -> TeacherAsset:
-    return prepare(
-        need,
-        data,
-        drive=scan_drive,
-        cache=None,
-        view_budget=budget,
-        announce=lambda text: None,
-    )[0]
+    return prepare(need, data, Site(view_budget=budget)).asset
 
 
 @pytest.mark.slow

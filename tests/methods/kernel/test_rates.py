@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxdd.base import Batch, Distiller, State, Synthetic, Uniform
 from jaxdd.methods.kernel._rates import with_rates
-from jaxdd.objectives.implicit import RATES
+from jaxdd.objectives.implicit import SolverRates
 from tests.helpers import toy_corpus
 
 
@@ -19,17 +19,18 @@ def stub(largest: float) -> Distiller:
         params = {"image": jnp.zeros(())}
         return State(jnp.zeros((), jnp.int32), key, params, (), (), memory=params)
 
-    def metrics(assets):
-        inner, system = assets[RATES]
+    def metrics(batch):
+        assert isinstance(batch.extra, SolverRates)
+        inner, system = batch.extra
         fell = lambda rate: jnp.where(rate < largest, 1, -1).astype(jnp.int32)
         return {"inner_trend": fell(inner), "solve_trend": fell(system)}
 
     def step(state, batch, assets):
         assert set(state.memory) == {"image"}
-        return state._replace(step=state.step + 1), metrics(assets)
+        return state._replace(step=state.step + 1), metrics(batch)
 
     def gradient(state, batch, assets):
-        return state.params, metrics(assets)
+        return state.params, metrics(batch)
 
     def export(state, assets):
         return Synthetic(state.memory["image"], jnp.zeros(()), jnp.ones(()))

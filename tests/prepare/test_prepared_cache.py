@@ -11,7 +11,7 @@ import pytest
 from jaxdd import whiten
 from jaxdd.base import Variables
 from jaxdd.errors import InputError
-from jaxdd.prepare.cache import asset_key, cached_tree
+from jaxdd.prepare.prepared_cache import asset_key, cached_tree
 from jaxdd.records import Views
 from tests.helpers import toy_corpus
 from tests.prepare.cases import RECIPE, TINY

@@ -15,24 +15,21 @@ from jaxdd.base import Corpus, PyTree
 from jaxdd.data.cache import cached
 from jaxdd.records import digest
 
-__all__ = ["ALONE", "Together", "asset_key", "cached_tree", "find_tree"]
+__all__ = ["Together", "asset_key", "cached_tree", "find_tree"]
 
 _FORMAT = 1  # change it when what is prepared changes, so that old entries go unused
 
 
 class Together(NamedTuple):
-    """How several processes that prepare the same keep together.
+    """How several processes that prepare the same keep together; by default one does.
 
     `everywhere(flag)` is whether the flag is true in all of them; `in_turn(act)` lets
     the first act before the others, who then find what it has kept.
     """
 
-    everywhere: Callable[[bool], bool]
-    in_turn: Callable[[Callable[[], Any]], Any]
-
-
-ALONE = Together(lambda flag: flag, lambda act: act())
-"""One process."""
+    everywhere: Callable[[bool], bool] = lambda flag: flag
+    in_turn: Callable[[Callable[[], Any]], Any] = lambda act: act()
+    alone: bool = True
 
 
 def asset_key(corpus: Corpus, *records: Any) -> str:
