@@ -89,6 +89,7 @@ results: $(STAMP)-base
 
 docs: $(STAMP)-base
 	@$(PY) experiments/tables.py
+	@$(PY) experiments/picture.py
 	@$(PY) experiments/figures.py
 
 clean:

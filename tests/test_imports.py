@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from experiments import picture
+
 PACKAGE = Path(__file__).resolve().parents[1] / "jaxdd"
 
 # A module may import from its own layer and from earlier ones.
@@ -127,6 +129,10 @@ def test_modules_do_not_import_each_other_in_a_circle() -> None:
                 graph[dotted(path)].add(owner)
     order = graphlib.TopologicalSorter(graph)
     order.prepare()  # raises CycleError, which names the circle
+
+
+def test_the_picture_of_the_architecture_is_current() -> None:
+    assert picture.picture() in picture.DOCUMENT.read_text(), "run make docs"
 
 
 def test_methods_and_presets_know_only_parts() -> None:
