@@ -140,6 +140,7 @@ def as_float64(tree: Any) -> Any:
 
     def cast(leaf: jax.Array) -> jax.Array:
         floating = jnp.issubdtype(leaf.dtype, jnp.floating)
-        return leaf.astype(jnp.float64) if floating else leaf
+        # On the host: one program less for every shape.
+        return jnp.asarray(np.asarray(leaf, np.float64)) if floating else leaf
 
     return jax.tree.map(cast, tree)
