@@ -3,8 +3,8 @@
 python experiments/picture.py [--check]
 
 An arrow leads from a room, a package or module of jaxdd, to each one that its files
-import, but for those to which a longer way leads. With --check nothing is written, and the exit
-code is 1 where the picture in the document is not that of the code.
+import, but for those to which a longer way leads. With --check nothing is written, and
+the exit code is 1 where the picture in the document is not that of the code.
 """
 
 import argparse

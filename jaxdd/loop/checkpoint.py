@@ -6,11 +6,12 @@ the one before. One is kept: the latest, which for a finished stage is its resul
 
 from __future__ import annotations
 
-import functools
+import contextlib
+import gc
 import logging
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -56,20 +57,23 @@ class Checkpoints:
             "config_hash": config_hash,
         }
         self._manager: Any = None
+        self._silence = contextlib.ExitStack()
 
     def __enter__(self) -> Checkpoints:
         import orbax.checkpoint as ocp
         from orbax.checkpoint.checkpoint_managers import preservation_policy
 
-        _silence()
         options = ocp.CheckpointManagerOptions(
             preservation_policy=preservation_policy.LatestN(1),
             cleanup_tmp_directories=True,
         )
-        try:
-            self._manager = ocp.CheckpointManager(self.folder, options=options)
-        except Exception as error:
-            raise self._explained(error) from error
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(_silenced())
+            try:
+                self._manager = ocp.CheckpointManager(self.folder, options=options)
+            except Exception as error:
+                raise self._explained(error) from error
+            self._silence = stack.pop_all()
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -79,6 +83,10 @@ class Checkpoints:
         except Exception as failure:
             if error[0] is None:
                 raise self._explained(failure) from failure
+        finally:
+            if error[0] is not None:
+                gc.collect()  # what a failed save has left speaks up now, unheard
+            self._silence.close()
 
     def restore(self, like: PyTree) -> Saved | None:
         """The latest checkpoint, placed on devices as `like` is; None if there is none.
@@ -238,22 +246,28 @@ def _describe(tree: PyTree) -> dict[str, str]:
     }
 
 
-@functools.cache
-def _silence() -> None:
-    """Stops Orbax from printing what it also raises.
+@contextlib.contextmanager
+def _silenced() -> Iterator[None]:
+    """Stops Orbax from printing what it also raises, for as long as the block runs.
 
     It logs every save, and failures with their tracebacks. It also closes its event
     loop at the first failure, and what other arrays then tell the closed loop, from
-    other threads and possibly much later, would be printed as a traceback too.
+    other threads, would be printed as a traceback too.
     """
-    logging.getLogger("absl").setLevel(logging.CRITICAL)
-    before = sys.unraisablehook
+    logger, before = logging.getLogger("absl"), sys.unraisablehook
+    level = logger.level
 
     def hook(unraisable: Any) -> None:
         if str(unraisable.exc_value) != "Event loop is closed":
             before(unraisable)
 
+    logger.setLevel(logging.CRITICAL)
     sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+        sys.unraisablehook = before
 
 
 def _system_error(error: BaseException | None) -> str | None:

@@ -1,8 +1,10 @@
 """Checkpoints: what they hold, what they refuse, and a disk that cannot take them."""
 
+import logging
 import re
 import resource
 import shutil
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -218,3 +220,12 @@ def test_disk_that_fills_up_loses_nothing(tmp_path, room, first: str) -> None:
     assert_same(result, drive()(big, start, 40, toy_data(), stage="s"))
     rows = read_metrics(tmp_path / "metrics.jsonl")["s"]
     assert rows["step"].tolist() == list(range(40))
+
+
+def test_only_an_open_store_silences_others(tmp_path) -> None:
+    logger, hook = logging.getLogger("absl"), sys.unraisablehook
+    level = logger.level
+    with Checkpoints(tmp_path, "s", 4, "hash"):
+        assert logger.level == logging.CRITICAL
+    assert logger.level == level
+    assert sys.unraisablehook is hook
