@@ -118,12 +118,12 @@ class Batch(NamedTuple):
     """What one step consumes; all fields share the image's leading axes."""
 
     image: Array  # [n,h,w,c], or [k,n,h,w,c] class-balanced; whitened
-    target: Array | tuple  # int [n] or float [n,d]; () when the objective makes it
+    target: Array | None  # int [n] or float [n,d]; None where the objective makes it
     index: Array  # int [n]: the rows of the corpus
     weight: Array  # [n]: 0 for padding; statistics divide by its sum
-    view: Array | tuple = ()  # int [n]: which enumerated view, when the feed has views
-    extra: PyTree = ()
-    step: Array | tuple = ()  # int32 []: the number of the step, for schedules
+    view: Array | None = None  # int [n]: which enumerated view, when the feed has views
+    extra: PyTree = None
+    step: Array | None = None  # int32 []: the number of the step, for schedules
 
 
 class Segment(NamedTuple):
@@ -170,23 +170,23 @@ class TeacherAsset(NamedTuple):
     """A prepared teacher, `assets["teacher"]`.
 
     `table` holds the teacher's outputs [views, n, d] over the enumerated views of the
-    training images, or () when it would not fit its budget: then the objective
+    training images, or None when it would not fit its budget: then the objective
     applies the teacher to the batch.
     """
 
     variables: Variables
-    table: Array | tuple = ()
+    table: Array | None = None
 
 
 class ExpertsAsset(NamedTuple):
     """Trajectories of experts, `assets["experts"]`; parameters are flat vectors [p].
 
-    `snapshots` is () where all of them would not fit their budget on the device: then
+    `snapshots` is None where all of them would not fit their budget on the device: then
     the runner reads the pieces that a step needs from the store.
     """
 
     last: Array  # float32 [e,p], at the end of the training
-    snapshots: Array | tuple = ()  # float32 [e,epochs+1,p], from the initial weights on
+    snapshots: Array | None = None  # float32 [e,epochs+1,p], from the first weights on
 
 
 class Distilled(NamedTuple):

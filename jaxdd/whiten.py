@@ -34,7 +34,7 @@ _CHUNK = 1024  # rows in float64 at a time
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Whitening:
-    """Fitted whitening; unused arrays are ().
+    """Fitted whitening; unused arrays are None.
 
     Attributes:
       channel_mean, channel_std: [c], standardise the channels. In `zca_kip`, which
@@ -46,11 +46,11 @@ class Whitening:
       kind: one of `KINDS`.
     """
 
-    channel_mean: jax.Array | tuple
-    channel_std: jax.Array | tuple
-    mean: jax.Array | tuple
-    matrix: jax.Array | tuple
-    inverse_matrix: jax.Array | tuple
+    channel_mean: jax.Array | None
+    channel_std: jax.Array | None
+    mean: jax.Array | None
+    matrix: jax.Array | None
+    inverse_matrix: jax.Array | None
     kind: str = dataclasses.field(metadata={"static": True})
 
     @property
@@ -108,16 +108,16 @@ def apply(whitening: Whitening, image: jax.Array) -> jax.Array:
     image = image.astype(jnp.promote_types(image.dtype, jnp.float32))
     if whitening.kind == "zca_kip":
         image = _standardise_each(image)
-    elif not isinstance(whitening.channel_mean, tuple):
+    elif whitening.channel_mean is not None:
         mean = _along(whitening.channel_mean, image)
         image = (image - mean) / _along(whitening.channel_std, image)
     mean: Any = whitening.mean
     matrix: Any = whitening.matrix
-    if isinstance(matrix, tuple):
+    if matrix is None:
         return image
     alone = whitening.kind == "zca_rfad_l2"
     flat = _flatten(_standardise_each(image) if alone else image)
-    if not (alone or isinstance(mean, tuple)):
+    if not (alone or mean is None):
         flat = flat - _along(mean, flat)
     return jnp.matmul(flat, matrix, precision="highest").reshape(image.shape)
 
@@ -137,15 +137,15 @@ def inverse(whitening: Whitening, white: jax.Array) -> jax.Array:
     """
     image = white
     matrix: Any = whitening.inverse_matrix
-    if not isinstance(matrix, tuple):
+    if matrix is not None:
         flat = jnp.matmul(_flatten(white), matrix, precision="highest")
         mean: Any = whitening.mean
         if whitening.kind == "zca_rfad_l2":
             flat = flat * mean[0]
-        elif not isinstance(mean, tuple):
+        elif mean is not None:
             flat = flat + _along(mean, flat)
         image = flat.reshape(white.shape)
-    if not isinstance(whitening.channel_mean, tuple):
+    if whitening.channel_mean is not None:
         image = image * _along(whitening.channel_std, image)
         image = image + _along(whitening.channel_mean, image)
     return image
@@ -165,7 +165,7 @@ def from_arrays(kind: str, arrays: dict[str, Any]) -> Whitening:
       KeyError: the kind is unknown, or an array it uses is missing.
     """
     used = {name: jnp.asarray(arrays[name]) for name in _USED[kind]}
-    return Whitening(**{name: used.get(name, ()) for name in _NAMES}, kind=kind)
+    return Whitening(**{name: used.get(name) for name in _NAMES}, kind=kind)
 
 
 def _fit_none(_: np.ndarray) -> dict[str, np.ndarray]:

@@ -13,7 +13,7 @@ from jaxdd.whiten import Whitening
 
 def identity_whitening() -> Whitening:
     """A whitening that leaves [0,1] pixels as they are."""
-    return Whitening((), (), (), (), (), "none")
+    return Whitening(None, None, None, None, None, "none")
 
 
 def toy_images(

@@ -134,7 +134,7 @@ def our_programs(
     state = method.init(jax.random.key(SEED), real, assets)
     x_s, y_s, x_b, y_b = (jnp.asarray(arrays[k]) for k in ("x_s", "y_s", "x_b", "y_b"))
     state = state._replace(params={"image": x_s, "target": y_s})
-    bare = Batch(x_b, (), jnp.arange(options.batch), jnp.ones(options.batch))
+    bare = Batch(x_b, None, jnp.arange(options.batch), jnp.ones(options.batch))
     batches = {"in the loop": bare, "cached": bare._replace(target=y_b)}
     return {
         kind: benchmark.ours(method, state, batch, options.steps, assets)

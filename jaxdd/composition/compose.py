@@ -193,7 +193,7 @@ def _loss_gradient(
     rows: Array | None = None,
 ) -> tuple[tuple[Array, Metrics], PyTree]:
     """Value, metrics and gradient, means over the members."""
-    pieces = batch.extra if isinstance(batch.extra, Segment) else ()
+    pieces = batch.extra if isinstance(batch.extra, Segment) else None
     if parts.members == 1:
         batch = _with_piece(batch, tree.take(pieces, 0)) if pieces else batch
         return _loss_of_one(params, parts, batch, variables, assets, keys, rows)
@@ -255,7 +255,7 @@ def _move_by_class(
         )
         return _apply(parts, params, opt, grads, value), metrics
 
-    by_class = batch._replace(step=())  # the only field without a row for each class
+    by_class = batch._replace(step=None)  # the only field without a row for each class
     (params, opt), metrics = jax.lax.scan(
         one, (state.params, state.opt), (jnp.arange(classes), by_class)
     )

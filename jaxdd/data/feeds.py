@@ -109,7 +109,7 @@ def stream(
 
 
 def _without_images(*_: Any) -> Batch:
-    return Batch(image=(), target=(), index=(), weight=())  # type: ignore
+    return Batch(image=None, target=None, index=None, weight=None)  # type: ignore
 
 
 def _check_batch(feed: Any, needs: Sequence[Need] = ()) -> None:
@@ -243,7 +243,7 @@ def _sample_uniform(
     _check_batch(feed)
     key_order, key_view = jax.random.split(jax.random.fold_in(key, _STREAM))
     index = rng.epoch_rows(key_order, step, feed.batch, corpus.size)
-    view: Array | tuple = ()
+    view: Array | None = None
     if feed.views.count > 1:
         key_view = jax.random.fold_in(key_view, step)
         view = jax.random.randint(key_view, index.shape, 0, feed.views.count, jnp.int32)
@@ -277,7 +277,7 @@ def _sample_per_class(
 
     numbers = jnp.arange(classes)
     index, valid = jax.vmap(draw)(numbers, corpus.class_index, corpus.class_count)
-    image = _whitened(corpus, index, (), Views(), partial(_altered, feed, key))
+    image = _whitened(corpus, index, None, Views(), partial(_altered, feed, key))
     return Batch(
         image=image,
         target=corpus.label[index],
@@ -289,12 +289,12 @@ def _sample_per_class(
 def _whitened(
     corpus: Corpus,
     index: Array,
-    view: Array | tuple,
+    view: Array | None,
     views: Views,
     alter: Callable[[Array], Array] = lambda unit: unit,
 ) -> Array:
     unit = whiten.to_unit(corpus.image[index], corpus.whitening.dtype)
-    if not isinstance(view, tuple):
+    if view is not None:
         unit = apply_view(unit, view, views)
     return whiten.apply(corpus.whitening, alter(unit))
 
@@ -311,14 +311,14 @@ def _altered(feed: PerClass, key: Key, unit: Array) -> Array:
 
 
 def _target(
-    feed: Uniform, corpus: Corpus, assets: Assets, index: Array, view: Array | tuple
-) -> Array | tuple:
+    feed: Uniform, corpus: Corpus, assets: Assets, index: Array, view: Array | None
+) -> Array | None:
     if feed.target == "label":
         return corpus.label[index]
     table = assets["teacher"].table
-    if isinstance(table, tuple):
-        return ()
-    row = table[0 if isinstance(view, tuple) else view, index]
+    if table is None:
+        return None
+    row = table[0 if view is None else view, index]
     return row.astype(jnp.promote_types(row.dtype, jnp.float32))
 
 

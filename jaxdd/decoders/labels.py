@@ -63,7 +63,7 @@ def teacher_outputs(
     def start(assets: Assets, white: Array, rows: Array | None) -> Array:
         teacher = assets["teacher"]
         dtype = jnp.promote_types(white.dtype, jnp.float32)
-        if isinstance(teacher.table, tuple):
+        if teacher.table is None:
             return jax.jit(represent)(teacher.variables, white).astype(dtype)
         return teacher.table[views.identity, rows].astype(dtype)
 

@@ -172,9 +172,9 @@ def shard_batch(mesh: Mesh | None, batch: Batch) -> Batch:
       mesh: as made by `make_mesh`, or None.
       batch: of one step.
     """
-    if isinstance(batch.image, tuple):  # no images: nothing whose rows could be split
+    if batch.image is None:  # no images: nothing whose rows could be split
         return batch
-    rows = batch._replace(step=())
+    rows = batch._replace(step=None)
     split = shard_rows(mesh, rows, axis=batch.image.ndim - 4)
     return batch if split is rows else split._replace(step=batch.step)
 

@@ -158,7 +158,7 @@ def _outer(
     alpha, info = fit(dot(f_s, f_s.T), rest, lam, refine=settings.refine)
     prediction = moved_b + dot(f_b, dot(f_s.T, alpha))
     scale = jnp.exp(support.hyper["log_temperature"])
-    assert not isinstance(batch.target, tuple)
+    assert batch.target is not None
     # From e_y - 1/k to e_y, whatever k.
     share = batch.target - jnp.min(batch.target, axis=1, keepdims=True)
     rows = optax.softmax_cross_entropy(prediction * scale, share)

@@ -85,7 +85,7 @@ def krr_labels(
 
 def centred_targets(batch: Batch, num_classes: int) -> Array:
     """The batch's targets [n,k]: its own, or its classes as e_y - 1/k."""
-    assert not isinstance(batch.target, tuple), "the batch has no targets"
+    assert batch.target is not None, "the batch has no targets"
     if jnp.issubdtype(batch.target.dtype, jnp.integer):
         return centred_one_hot(batch.target, num_classes, batch.image.dtype)
     return batch.target

@@ -77,7 +77,7 @@ class _Step(NamedTuple):
     """What one inner step has of its own."""
 
     number: Array  # int32 []
-    rows: Array | tuple  # int [b], () = the whole set in order
+    rows: Array | None  # int [b], None = the whole set in order
     draw: PyTree = ()  # parameters of the augmentation
 
 
@@ -183,7 +183,7 @@ def _problem(
 def _count_rows(steps: Callable[[Array], _Step], image: Array) -> int:
     """How many of the images a step takes."""
     rows = jax.eval_shape(steps, jnp.zeros((), jnp.int32)).rows
-    return image.shape[0] if isinstance(rows, tuple) else rows.shape[0]
+    return image.shape[0] if rows is None else rows.shape[0]
 
 
 def _steps(
@@ -196,7 +196,7 @@ def _steps(
         rows = inner.rows(key_rows, number, classes)
         if inner.augment is None or inner.paired:
             return _Step(number, rows)
-        count = size if isinstance(rows, tuple) else rows.shape[0]
+        count = size if rows is None else rows.shape[0]
         return _Step(number, rows, inner.augment.sample(key_draw, count))
 
     return at
@@ -213,7 +213,7 @@ def _rate(rate: Rate) -> float | Callable[[Synthetic, _Step], Array]:
 
 
 def _beginning(
-    inner: Inner, window: Window | None, key: Key, number: Array | tuple
+    inner: Inner, window: Window | None, key: Key, number: Array | None
 ) -> Array | int:
     """Steps before the window."""
     if window is None:
@@ -222,7 +222,7 @@ def _beginning(
     if window.policy != "random" or window.first == last:
         return window.first if window.policy == "fixed" else last
     if window.repeat > 1:
-        assert not isinstance(number, tuple), "the feed does not count steps"
+        assert number is not None, "the feed does not count steps"
         key = jax.random.fold_in(jax.random.key(window.seed), number // window.repeat)
     return jax.random.randint(key, (), window.first, last + 1)
 
@@ -238,7 +238,7 @@ def _chosen(key: Key, batch: Batch, classes: int) -> Array:
 def _real(batch: Batch, classes: Array | None) -> tuple[Array, Array, Array]:
     """Images [n,h,w,c], labels and weights of the real batch, of some classes only."""
     image, target, weight = batch.image, batch.target, batch.weight
-    assert not isinstance(target, tuple), "the feed gives no labels"
+    assert target is not None, "the feed gives no labels"
     if image.ndim == 4:
         return image, target, weight
     if classes is not None:

@@ -27,7 +27,7 @@ class StepBatch(NamedTuple):
     image: Array  # [b,h,w,c]
     target: Array  # int [b], float [b,k]
     draw: PyTree = ()  # parameters of the augmentation, leading axis b, or 1 for all
-    weight: Array | tuple = ()  # [b]; () = 1
+    weight: Array | None = None  # [b]; None = 1
     scale: Array | float = 1.0  # [], of the loss
 
 
@@ -35,9 +35,9 @@ Loss = Callable[[Array, StepBatch], Array]
 """(params, rows) -> scale times a mean over the rows under their weights."""
 
 
-def rows_of(theta: Any, rows: Array | tuple) -> tuple[Array, Array]:
-    """Image and target of some rows [b]; () is all of them, in order."""
-    if isinstance(rows, tuple):
+def rows_of(theta: Any, rows: Array | None) -> tuple[Array, Array]:
+    """Image and target of some rows [b]; None is all of them, in order."""
+    if rows is None:
         return theta.image, theta.target
     return theta.image[rows], theta.target[rows]
 
@@ -53,8 +53,7 @@ def mean_error(
         image = rows.image
         if augment is not None:
             image = augment.apply(rows.draw, image)
-        weight = None if isinstance(rows.weight, tuple) else rows.weight
-        return rows.scale * error(logits(params, image), rows.target, weight)
+        return rows.scale * error(logits(params, image), rows.target, rows.weight)
 
     return loss
 
@@ -135,8 +134,8 @@ def _cut(rows: StepBatch, portions: int) -> StepBatch:
 
     dtype = rows.image.dtype
     scale = jnp.full((portions,), rows.scale, dtype)
-    cut_rows = jax.tree.map(cut, rows._replace(scale=()))
-    if not isinstance(cut_rows.weight, tuple):
+    cut_rows = jax.tree.map(cut, rows._replace(scale=None))
+    if cut_rows.weight is not None:
         sums = cut_rows.weight.astype(dtype).sum(1)
         scale = scale * sums / jnp.mean(sums)
     return cut_rows._replace(scale=scale)

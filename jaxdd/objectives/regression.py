@@ -95,7 +95,7 @@ def _targets(
     chunk: int | None,
 ) -> Array:
     """The targets [n,k] of the real images: the batch's own, or the teacher's."""
-    if not isinstance(batch.target, tuple):
+    if batch.target is not None:
         chex.assert_rank(batch.target, 2)
         return batch.target
     if teacher is None:

@@ -10,15 +10,14 @@ from jaxdd.errors import InputError
 
 __all__ = ["Rows", "drawn_rows", "ordered_rows", "whole_set"]
 
-Rows = Callable[[Key, Array, Array], Array | tuple]
+Rows = Callable[[Key, Array, Array], Array | None]
 """(key of the step, its number, classes of the outer step: int [k'], [0] = all)
--> int [b], or () for all rows in order."""
+-> int [b], or None for all rows in order."""
 
 
-def whole_set(key: Key, number: Array, classes: Array) -> tuple:
+def whole_set(key: Key, number: Array, classes: Array) -> None:
     """All rows at every step."""
     del key, number, classes
-    return ()
 
 
 def ordered_rows(num_classes: int, ipc: int, batches: int) -> Rows:
@@ -71,11 +70,11 @@ def drawn_rows(
     groups = ipc // group
     few = min(max(per_class // group, 1), groups) if per_class else groups
 
-    def rows(key: Key, number: Array, chosen: Array) -> Array | tuple:
+    def rows(key: Key, number: Array, chosen: Array) -> Array | None:
         del number
         whole = chosen.shape[0] == 0
         if whole and few == groups and classes in (0, num_classes):
-            return ()
+            return None
         key_classes, key_rows = jax.random.split(key)
         which = jnp.arange(num_classes, dtype=jnp.int32) if whole else chosen
         if 0 < classes < which.shape[0]:

@@ -80,8 +80,8 @@ class _Theta(NamedTuple):
 class _Step(NamedTuple):
     """What differs between its steps; as `xs`, with a leading axis."""
 
-    rows: Array | tuple  # int [b]; () = all rows, in order
-    weight: Array | tuple  # [b]; () = 1
+    rows: Array | None  # int [b]; None = all rows, in order
+    weight: Array | None  # [b]; None = 1
     key: Key  # of the augmentation
     scale: Array  # [], of the loss
 
@@ -138,7 +138,7 @@ def end_distance(
         return StepBatch(image, target, draw, x.weight, x.scale)
 
     def inner(image: Array, xs: _Step) -> InnerProblem:
-        rows = len(image) if isinstance(xs.rows, tuple) else xs.rows.shape[1]
+        rows = len(image) if xs.rows is None else xs.rows.shape[1]
         portions = count_portions(network, image, rows, adjoint)
         sgd = unroll.SGD(training.momentum)
         return on_rows(loss, take, sgd, lambda theta, x: theta.rate, portions)
@@ -183,10 +183,10 @@ def _steps(
     keys = jax.random.split(key_augment, steps)
     scales = jnp.broadcast_to(scale, (steps,))
     if batch >= size:
-        return _Step((), (), keys, scales)
+        return _Step(None, None, keys, scales)
     rows, weight = chunks(key_rows, steps, batch, size, group)
     whole = (size // group) % (batch // group) == 0
-    return _Step(rows, () if whole else weight, keys, scales)
+    return _Step(rows, None if whole else weight, keys, scales)
 
 
 def _distances(student: _Training, targets: Array) -> Array:

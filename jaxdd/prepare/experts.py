@@ -56,7 +56,7 @@ def prepare_experts(need: ExpertsNeed, dataset: Dataset, site: Site) -> Prepared
         Without a cache nothing is kept, and the trajectories must fit the budget.
 
     Returns:
-      The asset, whose `snapshots` is () where they are over the budget and are to be
+      The asset, whose `snapshots` is None where they are over the budget and are to be
       read; and `expert_loss`, the mean at the end of the training where it was done
       here, and `expert_accuracy`, the mean test accuracy of the first three.
 
@@ -80,7 +80,7 @@ def prepare_experts(need: ExpertsNeed, dataset: Dataset, site: Site) -> Prepared
             else f"over the budget of {site.expert_budget:,}, read as needed"
         )
     )
-    snapshots = jnp.asarray(store.everything()) if fits else ()
+    snapshots = jnp.asarray(store.everything()) if fits else None
     asset = ExpertsAsset(jnp.asarray(store.last()), snapshots)
     return Prepared(asset, quality, None if fits else store.read)
 

@@ -33,7 +33,7 @@ def prepare_teacher(need: TeacherNeed, dataset: Dataset, site: Site) -> Prepared
       dataset: trains on the training split; the test split is only classified.
       site: its `drive` runs the steps, as the stage `target`; it is told, before a
         table is built, how many bytes that takes. Where not even bfloat16 fits its
-        `view_budget`, the table is () and the teacher runs inside the step.
+        `view_budget`, the table is None and the teacher runs inside the step.
 
     Returns:
       The asset, and the quality of its training: `final_loss`, the mean of the last
@@ -81,7 +81,7 @@ def pretend_teacher(need: TeacherNeed, dataset: Dataset, site: Site) -> Prepared
     _, _, width = represent(teacher, corpus.image_shape)
     shape = (need.views.count, corpus.size, width)
     dtype = table_dtype(shape, site.view_budget)
-    table = () if dtype is None else jnp.zeros(shape, dtype)
+    table = None if dtype is None else jnp.zeros(shape, dtype)
     return Prepared(TeacherAsset(variables, table))
 
 
@@ -126,8 +126,8 @@ def _final_loss(loss: np.ndarray) -> Array:
 
 def _table(
     need: TeacherNeed, corpus: Corpus, variables: Variables, site: Site
-) -> Array | tuple:
-    """The outputs [views, n, d], or () where they do not fit the budget."""
+) -> Array | None:
+    """The outputs [views, n, d], or None where they do not fit the budget."""
     identity = teacher_identity(need.teacher)
     _, read, width = represent(need.teacher, corpus.image_shape)
     shape = (need.views.count, corpus.size, width)
@@ -139,7 +139,7 @@ def _table(
             f"{what}: {least:,} bytes in bfloat16, over the budget of "
             f"{site.view_budget:,}: the teacher runs inside the step"
         )
-        return ()
+        return None
     site.say(
         f"{what}: {table_bytes(shape, dtype):,} bytes in {jnp.dtype(dtype).name} "
         f"(budget {site.view_budget:,})"

@@ -68,7 +68,7 @@ def test_every_row_once_per_epoch(corpus, key):
     np.testing.assert_array_equal(batches.target, corpus.label[batches.index])
     np.testing.assert_allclose(batches.image, _plain(corpus, batches.index), atol=1e-6)
     np.testing.assert_array_equal(batches.weight, np.ones((18, 8)))
-    assert batches.view == ()
+    assert batches.view is None
     assert batches.image.dtype == jnp.float32
 
 
@@ -146,7 +146,7 @@ def test_teacher_targets_are_looked_up(corpus, key, views):
     expected = table[view, batch.index].astype(jnp.float32)
     np.testing.assert_array_equal(batch.target, expected)
     without = TeacherAsset(Variables({}, {}))
-    assert _sample(feed, corpus, {"teacher": without}, key, 4).target == ()
+    assert _sample(feed, corpus, {"teacher": without}, key, 4).target is None
 
 
 def test_per_class_draws_distinct_rows_of_each_class(corpus, key):

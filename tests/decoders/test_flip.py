@@ -78,7 +78,7 @@ def test_gradient_folds_and_follows_the_mirror(matching, key, started, x64):
     variables = jax.tree.map(wide, jax.jit(network.init)(key))
     image = wide(params["image"])
     real = jax.random.normal(key, (CLASSES, 3, *SHAPE))
-    batch = Batch(real, (), (), jnp.ones((CLASSES, 3)))
+    batch = Batch(real, None, None, jnp.ones((CLASSES, 3)))
     objective = matching(network)
     decoder = flip(plain)
     value = jax.jit(

@@ -41,7 +41,9 @@ def _sets(key: jax.Array, ipc: int = IPC, classes: int = CLASSES):
     real = 0.5 + jax.random.normal(key_t, (classes, COUNT, *SHAPE))
     label = jnp.repeat(jnp.arange(classes), ipc)
     synthetic = Synthetic(image, label, jnp.ones(len(image)))
-    batch = Batch(real, (), jnp.zeros((classes, COUNT), int), jnp.ones(real.shape[:2]))
+    batch = Batch(
+        real, None, jnp.zeros((classes, COUNT), int), jnp.ones(real.shape[:2])
+    )
     return synthetic, batch
 
 

@@ -34,7 +34,9 @@ def _sets(key: jax.Array, count: int = COUNT) -> tuple[Synthetic, Batch]:
     real = 0.5 + jax.random.normal(key_t, (CLASSES, count, *SHAPE))
     label = jnp.repeat(jnp.arange(CLASSES), IPC)
     synthetic = Synthetic(image, label, jnp.ones(len(image)))
-    batch = Batch(real, (), jnp.zeros((CLASSES, count), int), jnp.ones(real.shape[:2]))
+    batch = Batch(
+        real, None, jnp.zeros((CLASSES, count), int), jnp.ones(real.shape[:2])
+    )
     return synthetic, batch
 
 
@@ -218,7 +220,7 @@ def _temporary_bytes(ipc: int, count: int, chunk: int | None) -> int:
 
     def gradient(image, real, key):
         synthetic = Synthetic(image, (), jnp.ones(len(image)))
-        batch = Batch(real, (), (), jnp.ones(real.shape[:2]))
+        batch = Batch(real, None, None, jnp.ones(real.shape[:2]))
         variables = network.init(key)
         return jax.grad(
             lambda i: objective(synthetic._replace(image=i), batch, variables, {}, key)[

@@ -89,7 +89,7 @@ def test_distances_are_the_same_in_portions(
     start = jnp.asarray(flat, jnp.float64)
     target = start + 0.1 * jnp.sin(jnp.arange(start.size))
     piece = Segment(start, target[None], jnp.asarray(6), jnp.asarray(0))
-    batch = Batch((), (), (), (), extra=piece)
+    batch = Batch(None, None, None, None, extra=piece)
 
     def run(*given):
         return objective(synthetic(*given), batch, (), {}, jax.random.key(3))[0]

@@ -188,11 +188,11 @@ def test_teacher_gives_the_targets_the_batch_lacks(setting):
     table = teacher(asset, jnp.asarray(batch.image, jnp.float32))
     objective = krr_mse(NETWORK, KRR_ST, teacher=teacher, chunk_real=2)
     applied = loss_of(
-        objective, batch._replace(target=()), variables, {"teacher": asset}
+        objective, batch._replace(target=None), variables, {"teacher": asset}
     )
     cached = loss_of(objective, batch._replace(target=table), variables)
     np.testing.assert_allclose(applied(pair), cached(pair), rtol=1e-5)
-    without = loss_of(krr_mse(NETWORK, KRR_ST), batch._replace(target=()), variables)
+    without = loss_of(krr_mse(NETWORK, KRR_ST), batch._replace(target=None), variables)
     with pytest.raises(ValueError, match="no teacher"):
         without(pair)
 

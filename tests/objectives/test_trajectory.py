@@ -53,7 +53,7 @@ def value(objective, image, target, rate, start, targets, epoch=0, key=0):
         image, target, jnp.ones(len(image)), {"learning_rate": jnp.asarray(rate)}
     )
     piece = Segment(start, targets, jnp.asarray(epoch), jnp.asarray(0))
-    batch = Batch((), (), (), (), extra=piece)
+    batch = Batch(None, None, None, None, extra=piece)
     return objective(synthetic, batch, (), {}, jax.random.key(key))[0]
 
 

@@ -42,7 +42,7 @@ def synthetic(key: jax.Array) -> Synthetic:
 @pytest.fixture
 def real(key: jax.Array) -> Batch:
     image = jax.random.normal(key, (CLASSES, 20, 2, 2, 1))
-    return Batch(image, (), (), jnp.ones(image.shape[:2]))
+    return Batch(image, None, None, jnp.ones(image.shape[:2]))
 
 
 def visits(pool, key, synthetic, real, times: int) -> list:

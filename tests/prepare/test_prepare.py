@@ -106,7 +106,7 @@ def test_beyond_the_budget_the_teacher_stays_in_the_step(prepared):
         view_budget=100,
         say=lines.append,
     )
-    assert asset.table == ()
+    assert asset.table is None
     assert "inside the step" in lines[-1]
     half, _ = prepare(
         NEED, toy_dataset(), drive=_never, cache=cache, view_budget=2 * 48 * 6 * 2

@@ -129,7 +129,7 @@ def test_two_matchings_equal_the_authors_program(x64, golden, case, key):
     for number in range(2):
         rows = golden[f"{case}/rows"][number]
         image = jnp.asarray(golden["image"][rows])
-        batch = Batch(image, (), jnp.asarray(rows), jnp.ones(rows.shape))
+        batch = Batch(image, None, jnp.asarray(rows), jnp.ones(rows.shape))
         before = trace(state)
         used, state, metrics = step(state, batch)
         wanted = golden[f"{case}/loss"][number]

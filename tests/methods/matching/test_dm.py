@@ -134,7 +134,7 @@ def test_two_steps_equal_the_authors_program(norm, chunk, golden, x64):
     for number in range(2):
         rows = golden[f"{norm}/rows"][number]
         image = jnp.asarray(golden["image"][rows])
-        batch = Batch(image, (), jnp.asarray(rows), jnp.ones(rows.shape))
+        batch = Batch(image, None, jnp.asarray(rows), jnp.ones(rows.shape))
         grads, _ = gradient(state, batch, {})
         state, metrics = step(state, batch, {})
         np.testing.assert_allclose(
@@ -187,7 +187,7 @@ def test_siamese_step_equals_the_authors_program(step, golden, key, x64):
     assert set(golden["siamese/draws"][..., 0].ravel()) == set(range(6))
     draws = _replayed_draws(golden["siamese/draws"][step], jax.random.split(key, 3))
     objective = mean_features(network, augment=draws, chunk_real=4, chunk_synthetic=4)
-    batch = Batch(real, (), jnp.asarray(rows), jnp.ones(rows.shape))
+    batch = Batch(real, None, jnp.asarray(rows), jnp.ones(rows.shape))
     variables = _variables(golden, "siamese", step)
 
     @jax.jit

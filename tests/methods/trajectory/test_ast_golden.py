@@ -48,7 +48,7 @@ def test_ast_equals_its_formulas(middle, x64):
     )
     numbers = jnp.asarray(6), jnp.asarray(0)
     piece = Segment(golden["start"], golden["targets"], *numbers)
-    batch = Batch((), (), (), (), extra=piece)
+    batch = Batch(None, None, None, None, extra=piece)
 
     def loss(image, rate):
         synthetic = Synthetic(

@@ -110,7 +110,7 @@ def params_of(golden, name):
 
 
 def batch_of(golden, name, number):
-    return Batch((), (), (), (), extra=piece_of(golden, name, number))
+    return Batch(None, None, None, None, extra=piece_of(golden, name, number))
 
 
 def state_of(distiller, params, golden):
