@@ -71,7 +71,7 @@ report = jaxdd.evaluate(
     small, train=train, test=test, seeds=1 if SHORT else 3, progress=False
 )
 for row in report.rows:
-    print(f"{row['set']:<12}{row['metric']:<10}{row['mean']:.3f} ± {row['std']:.3f}")
+    print(f"{row.set:<12}{row.metric:<10}{row.mean:.3f} ± {row.std:.3f}")
 
 # %% [markdown]
 # ## What happens inside
@@ -140,8 +140,8 @@ figures.grid(summary.images(imitation))
 
 # %%
 for row in imitation.meta.rows:
-    if row["metric"] == "representation_mse":
-        print(f"{row['set']:<10} error against the teacher {row['mean']:.3f}")
+    if row.metric == "representation_mse":
+        print(f"{row.set:<10} error against the teacher {row.mean:.3f}")
 
 # %% [markdown]
 # The error is relative: 0 copies the teacher on every test image, 1 is no better than

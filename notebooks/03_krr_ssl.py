@@ -191,9 +191,9 @@ protocol = override(config, {"evaluate.kernels": kernels, "evaluate.ridge": 1e-4
 judged = package(plan._replace(config=protocol), assets, small.synthetic, 0)
 report = evaluate([judged], digits, seeds=[0])
 for row in report.rows:
-    if not row["metric"].startswith("ridge"):
-        name = f"{row['set']:<9}{row['metric']:<20}{row['mean']:.3f}"
-        print(f"{name}  {row['network']}")
+    if not row.metric.startswith("ridge"):
+        name = f"{row.set:<9}{row.metric:<20}{row.mean:.3f}"
+        print(f"{name}  {row.network}")
 
 # %% [markdown]
 # ## The ridge
@@ -212,7 +212,7 @@ def error(**settings):
     _, end, _ = distil(plan, STEPS // 2)
     made = package(plan, assets, plan.distiller.export(end, assets), 0)
     report = evaluate([made], digits, seeds=[0], baselines=False)
-    return report.rows[0]["mean"]
+    return report.rows[0].mean
 
 
 ridges = (1e-6,) if SHORT else (1e-9, 1e-6, 1e-2)

@@ -43,22 +43,22 @@ def test_saved_and_loaded(small: jaxdd.Distilled, tmp_path) -> None:
 def test_evaluated_with_and_without_training_images(small: jaxdd.Distilled) -> None:
     train, test = toy_images(), toy_images(seed=1, per_class=5)
     alone = jaxdd.evaluate(small, test=test, progress=False)
-    assert {row["set"] for row in alone.rows} == {"random"}
+    assert {row.set for row in alone.rows} == {"random"}
     assert any("no training split" in note for note in alone.notes)
     both = jaxdd.evaluate(small, test=test, train=train, progress=False)
-    assert {"random", "class_mean"} <= {row["set"] for row in both.rows}
-    assert both.rows[0]["values"] == alone.rows[0]["values"]
+    assert {"random", "class_mean"} <= {row.set for row in both.rows}
+    assert both.rows[0].values == alone.rows[0].values
 
 
 def test_kernels_are_asked_for_by_name(small: jaxdd.Distilled) -> None:
     split = toy_images(seed=1, per_class=5)
     asked = {"kernels": ("linear",), "ridge": 1e-3}
     report = jaxdd.evaluate(small, test=split, progress=False, **asked)
-    networks = {row["network"] for row in report.rows}
+    networks = {row.network for row in report.rows}
     assert len(networks) == 2
     ridge = report.find("random", "ridge", "krr linear")
     assert ridge is not None
-    assert ridge["mean"] == pytest.approx(1e-3)
+    assert ridge.mean == pytest.approx(1e-3)
     with pytest.raises(jaxdd.InputError, match="Did you mean 'linear'"):
         jaxdd.evaluate(small, test=split, kernels=("linar",), progress=False)
 
@@ -67,7 +67,7 @@ def test_a_test_split_need_not_have_every_class(small: jaxdd.Distilled) -> None:
     images, labels = toy_images(seed=1)
     keep = labels != 3
     report = jaxdd.evaluate(small, test=(images[keep], labels[keep]), progress=False)
-    assert {row["metric"] for row in report.rows} == {"accuracy", "calibration_error"}
+    assert {row.metric for row in report.rows} == {"accuracy", "calibration_error"}
 
 
 def test_settings_by_name_reach_the_method() -> None:
@@ -109,7 +109,7 @@ def test_rows_of_a_given_test_split_stay_with_the_set() -> None:
     test = toy_images(seed=1, per_class=4)
     options = {"evaluate.train.steps": 2, "progress": False}
     made = jaxdd.distill(images, labels, method="random", ipc=1, test=test, **options)
-    assert made.meta.rows[0]["metric"] == "accuracy"
+    assert made.meta.rows[0].metric == "accuracy"
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from jaxdd.records import (
     DataSpec,
     Meta,
     Protocol,
+    Row,
     Teacher,
 )
 
@@ -39,7 +40,7 @@ def example(kind: str = "zca_kornia") -> Distilled:
         data=DataSpec("npz", dir=Path("somewhere"), train_limit=3),
         teacher=Teacher(projector=(8, 8)),
         config={"ridge": 1e-6, "views": {"crop": 4}},
-        rows=({"set": "krr_ssl", "metric": "knn", "values": [0.1, 1 / 3]},),
+        rows=(Row("krr_ssl", "knn", 0.2, values=(0.1, 1 / 3)),),
         versions={"jaxdd": "0"},
     )
     teacher = Variables(

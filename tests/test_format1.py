@@ -12,6 +12,7 @@ import pytest
 from jaxdd import artefact
 from jaxdd.data.load import load
 from jaxdd.evaluation import verify
+from jaxdd.records import to_dict
 
 FOLDER = Path(__file__).with_name("formats") / "format1"
 METHODS = ("dd", "krr_ssl", "mtt")
@@ -37,7 +38,7 @@ def test_sets_load_with_their_arrays_and_rows(method: str, tmp_path: Path) -> No
     distilled, known = artefact.load(FOLDER / method), expected(method)
     found = hashes(artefact._content(distilled))
     assert found == {name: row["sha256"] for name, row in known["arrays"].items()}
-    assert list(distilled.meta.rows) == known["rows"]
+    assert to_dict(distilled.meta.rows) == known["rows"]
     saved = artefact.save(distilled, tmp_path / "set")
     assert artefact.load(tmp_path / "set").meta == saved.meta == distilled.meta
 
@@ -50,7 +51,7 @@ def test_sets_measure_as_they_did(method: str) -> None:
     distilled = artefact.load(FOLDER / method)
     checks = verify(distilled, load(distilled.meta.data))
     known = expected(method)["verify"]
-    assert [check.row["metric"] for check in checks] == [row["metric"] for row in known]
+    assert [check.row.metric for check in checks] == [row["metric"] for row in known]
     for check, row in zip(checks, known, strict=True):
         assert check.ok, row
         assert check.recorded == row["recorded"]

@@ -13,6 +13,7 @@ from jaxdd.records import (
     Meta,
     Protocol,
     Recipe,
+    Row,
     Teacher,
     Views,
     digest,
@@ -33,7 +34,7 @@ def test_round_trip_through_json() -> None:
         protocol=Protocol(network=ConvNet(width=(16, 32), depth=None)),
         data=DataSpec(dir=Path("x/y")),
         teacher=Teacher(recipe=Recipe(steps=3)),
-        rows=({"set": "dm", "mean": 0.5},),
+        rows=(Row("dm", "accuracy", 0.5, values=(0.4, 0.6)),),
     )
     text = json.dumps(to_dict(meta))
     assert from_dict(Meta, json.loads(text)) == meta

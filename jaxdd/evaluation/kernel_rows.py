@@ -25,13 +25,13 @@ from jaxdd.evaluation.regression import (
     predictor,
     ridge_of,
 )
-from jaxdd.evaluation.report import KRR, Row
+from jaxdd.evaluation.report import KRR
 from jaxdd.evaluation.setting import Setting
 from jaxdd.evaluation.students import seed_key
 from jaxdd.evaluation.tasks import representation_mse
 from jaxdd.kernels.finite import FINITE
 from jaxdd.kernels.spelling import spelled_kernel
-from jaxdd.records import KernelSpec, Protocol, digest
+from jaxdd.records import KernelSpec, Protocol, Row, digest
 from jaxdd.select import class_means, random_rows, subset
 from jaxdd.training.examples import apply_to_all
 
@@ -133,18 +133,18 @@ def kernel_notes(rows: Sequence[Row], protocol: Protocol) -> list[str]:
     """What a reader must know: which ridges were raised."""
     notes = []
     for row in rows:
-        if row["metric"] != "ridge_retries" or not row["mean"]:
+        if row.metric != "ridge_retries" or not row.mean:
             continue
         mine = (
-            other["mean"]
+            other.mean
             for other in rows
-            if (other["set"], other["network"]) == (row["set"], row["network"])
-            and other["metric"] == "ridge"
+            if (other.set, other.network) == (row.set, row.network)
+            and other.metric == "ridge"
         )
         notes.append(
-            f"{row['network']}, row {row['set']}: float32 could not factor the kernel"
+            f"{row.network}, row {row.set}: float32 could not factor the kernel"
             f" at ridge {protocol.ridge:g}, which was raised tenfold"
-            f" {row['mean']:g} times, to {next(mine):.2g} of the mean eigenvalue"
+            f" {row.mean:g} times, to {next(mine):.2g} of the mean eigenvalue"
         )
     return notes
 

@@ -4,9 +4,9 @@ from collections.abc import Callable, MutableMapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
-from jaxdd.evaluation.report import Row, make_row
+from jaxdd.evaluation.report import make_row
 from jaxdd.networks import network_name
-from jaxdd.records import Protocol
+from jaxdd.records import Protocol, Row
 
 __all__ = ["Entry", "Figures", "Store", "Task", "measure", "one_by_one"]
 

@@ -14,9 +14,10 @@ from jaxdd.evaluation.contestants import (
     own_contestant,
     random_contestant,
 )
-from jaxdd.evaluation.report import Report, Row, make_row
+from jaxdd.evaluation.report import Report, make_row
 from jaxdd.evaluation.scores import augmentation_robust_score, label_scores
 from jaxdd.evaluation.setting import Setting
+from jaxdd.records import Row
 
 __all__ = ["ranking_contestants", "ranking_rows"]
 
@@ -52,7 +53,7 @@ def ranking_rows(setting: Setting, report: Report) -> tuple[list[Row], list[str]
 
     def values(name: str) -> Sequence[float] | None:
         row = report.find(name, metric)
-        return None if row is None else row["values"]
+        return None if row is None else row.values
 
     found: dict[str, np.ndarray | Sequence[float]] = {}
     synthetic, random, real = values(own), values("random"), values("full")

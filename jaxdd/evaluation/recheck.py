@@ -7,7 +7,7 @@ from jaxdd.base import Array, Dataset, Distilled, Drive
 from jaxdd.errors import InputError
 from jaxdd.evaluation.evaluator import evaluate
 from jaxdd.evaluation.measure import Store
-from jaxdd.evaluation.report import Row
+from jaxdd.records import Row
 from jaxdd.training import scan_drive
 from jaxdd.training.together import ALONE, Group
 
@@ -57,7 +57,7 @@ def verify(
       InputError: the set records no figures, or the data is not the set's.
     """
     meta = distilled.meta
-    recorded = [row for row in meta.rows if row["set"] == meta.method]
+    recorded = [row for row in meta.rows if row.set == meta.method]
     if not recorded:
         raise InputError(
             f"the set of {meta.method} records no figures to verify; evaluate it, and "
@@ -73,7 +73,7 @@ def verify(
     report = evaluate(
         [distilled],
         dataset,
-        seeds=recorded[0]["seed_list"],
+        seeds=recorded[0].seed_list,
         drive=drive,
         store=store,
         teacher_outputs=teacher_outputs,
@@ -82,12 +82,11 @@ def verify(
         group=group,
     )
     return [
-        _check(row, report.find(row["set"], row["metric"], row["network"]))
-        for row in recorded
+        _check(row, report.find(row.set, row.metric, row.network)) for row in recorded
     ]
 
 
 def _check(row: Row, again: Row | None) -> Check:
-    recorded, measured = row["mean"], again["mean"] if again else float("nan")
-    tolerance = max(_DEVIATIONS * row["std"], _RELATIVE * abs(recorded))
+    recorded, measured = row.mean, again.mean if again else float("nan")
+    tolerance = max(_DEVIATIONS * row.std, _RELATIVE * abs(recorded))
     return Check(row, recorded, measured, abs(measured - recorded) <= tolerance)

@@ -1,28 +1,22 @@
 """The outcome of an evaluation: rows of figures, and notes on rows that are missing."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+import dataclasses
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from jaxdd.networks import network_name
-from jaxdd.records import Protocol
+from jaxdd.records import Protocol, Row
 
 __all__ = ["KRR", "Report", "is_krr", "make_row"]
-
-Row = dict[str, Any]
 
 KRR = "krr "
 """How the networks of rows begin that no network has, but kernel ridge regression."""
 
 
 class Report(NamedTuple):
-    """What `evaluate` measured; plain values, ready for JSON.
-
-    Each row holds `set` (a method's name, random, kmeans, class_mean, full or scratch),
-    `metric`, `mean` and population `std` over seeds, `seeds` (how many), `network`,
-    `protocol`, `values` (one a seed) and `seed_list` (the seeds, in that order).
-    """
+    """What `evaluate` measured."""
 
     rows: list[Row]
     notes: list[str]
@@ -36,16 +30,14 @@ class Report(NamedTuple):
         found = (
             row
             for row in self.rows
-            if (row["set"], row["metric"]) == (name, metric)
-            and network in (None, row["network"])
+            if (row.set, row.metric) == (name, metric)
+            and network in (None, row.network)
         )
         return next(found, None)
 
     def of_seed(self, position: int) -> tuple[Row, ...]:
         """The rows as one seed alone gives them, for the set that belongs to it."""
-        return tuple(
-            _alone(row, position) for row in self.rows if position < row["seeds"]
-        )
+        return tuple(_alone(row, position) for row in self.rows if position < row.seeds)
 
 
 def make_row(
@@ -57,26 +49,26 @@ def make_row(
     network: str = "",
 ) -> Row:
     """One row from the values of each seed; `network` is the protocol's by default."""
-    return {
-        "set": name,
-        "metric": metric,
-        "mean": float(np.mean(values)),
-        "std": float(np.std(values)),
-        "seeds": len(seeds),
-        "network": network or network_name(protocol.network),
-        "protocol": protocol.name,
-        "values": [float(value) for value in values],
-        "seed_list": [int(seed) for seed in seeds],
-    }
+    return Row(
+        name,
+        metric,
+        mean=float(np.mean(values)),
+        std=float(np.std(values)),
+        seeds=len(seeds),
+        network=network or network_name(protocol.network),
+        protocol=protocol.name,
+        values=tuple(float(value) for value in values),
+        seed_list=tuple(int(seed) for seed in seeds),
+    )
 
 
-def is_krr(row: Mapping[str, Any]) -> bool:
+def is_krr(row: Row) -> bool:
     """Whether a row is of kernel ridge regression and not of a trained network."""
-    return row["network"].startswith(KRR)
+    return row.network.startswith(KRR)
 
 
 def _alone(row: Row, position: int) -> Row:
-    value = row["values"][position]
-    seed = row["seed_list"][position]
-    one = {"mean": value, "std": 0.0, "seeds": 1, "values": [value]}
-    return {**row, **one, "seed_list": [seed]}
+    value, seed = row.values[position], row.seed_list[position]
+    return dataclasses.replace(
+        row, mean=value, std=0.0, seeds=1, values=(value,), seed_list=(seed,)
+    )

@@ -84,12 +84,11 @@ def _judged(distilled: Distilled) -> list[str]:
     meta = distilled.meta
     lines = [f"Protocol: `{meta.protocol.name}`, seed {meta.seed}."]
     lines += [f"SHA-256 of the real training data: `{meta.dataset_hash}`."]
-    rows = [row for row in meta.rows if row.get("set") == meta.method]
-    for row in rows:
-        values = [v for v in row.get("values", ()) if isinstance(v, int | float)]
-        if values:
-            mean = sum(values) / len(values)
-            lines.append(f"- {row.get('metric')}: {mean:.4g} ({len(values)} seeds)")
+    lines += [
+        f"- {row.metric}: {row.mean:.4g} ({row.seeds} seeds)"
+        for row in meta.rows
+        if row.set == meta.method
+    ]
     return [*lines, ""]
 
 

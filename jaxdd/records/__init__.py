@@ -43,6 +43,7 @@ from jaxdd.records.recipes import (
     Recipe,
     Views,
 )
+from jaxdd.records.rows import Row
 from jaxdd.records.running import DistributedConfig, LoopConfig
 from jaxdd.records.subjects import (
     DataSpec,
@@ -90,6 +91,7 @@ __all__ = [
     "Protocol",
     "Recipe",
     "ResNet",
+    "Row",
     "Schedule",
     "Sgd",
     "Softplus",

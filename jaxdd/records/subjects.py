@@ -13,6 +13,7 @@ from jaxdd.records.recipes import (
     Recipe,
     Views,
 )
+from jaxdd.records.rows import Row
 
 __all__ = [
     "DataSpec",
@@ -308,7 +309,7 @@ class Meta:
     seed: int = 0
     storage: dict[str, int] = field(default_factory=dict, hash=False)
     """Bytes of images, targets and modules."""
-    rows: tuple[dict[str, Any], ...] = field(default=(), hash=False)
+    rows: tuple[Row, ...] = field(default=(), hash=False)
     """The rows of the report at the time of saving, which --verify re-measures."""
     versions: dict[str, str] = field(default_factory=dict, hash=False)
     image_floats: int = 0

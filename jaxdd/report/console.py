@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxdd.evaluation import is_krr
+from jaxdd.records import Row
 from jaxdd.report import report as reports
 from jaxdd.report.metrics import LOWER_IS_BETTER, WITHOUT_ORDER, number, title_of
 from jaxdd.report.report import RunReport
@@ -99,7 +100,7 @@ def _rows(report: RunReport) -> Any:
     last = ""
     main = [r for r in reports.main_rows(report.rows) if not is_krr(r)]
     for row in reports.by_metric(tuple(main)):
-        metric = row["metric"]
+        metric = row.metric
         if last and metric != last:
             table.add_section()
         table.add_row(*_cells(report, row, metric != last), style=_style(report, row))
@@ -129,7 +130,7 @@ def _architectures(found: reports.Architectures) -> Any:
     return table
 
 
-def _regressions(report: RunReport, rows: tuple[dict[str, Any], ...]) -> Any:
+def _regressions(report: RunReport, rows: tuple[Row, ...]) -> Any:
     """Kernels by sets; what these rows are is said above them."""
     from rich import box
     from rich.table import Table
@@ -142,42 +143,40 @@ def _regressions(report: RunReport, rows: tuple[dict[str, Any], ...]) -> Any:
     for head in ("mean", "std", "seeds", "ridge"):
         table.add_column(head, justify="right", no_wrap=True)
     ridges = {
-        (r["network"], r["set"]): number("ridge", r["mean"])
-        for r in rows
-        if r["metric"] == "ridge"
+        (r.network, r.set): number("ridge", r.mean) for r in rows if r.metric == "ridge"
     }
     for row in rows:
-        if row["metric"] not in WITHOUT_ORDER:
+        if row.metric not in WITHOUT_ORDER:
             metric, name, *figures, network = _cells(report, row, True)
             cells = (network, metric, name, *figures, ridges[network, name])
             table.add_row(*cells, style=_style(report, row))
     return table
 
 
-def _mean(metric: str, row: dict[str, Any] | None) -> str:
+def _mean(metric: str, row: Row | None) -> str:
     if row is None:
         return ""
-    mean = number(metric, row["mean"])
-    return f"{mean} ± {number(metric, row['std'])}" if row["seeds"] > 1 else mean
+    mean = number(metric, row.mean)
+    return f"{mean} ± {number(metric, row.std)}" if row.seeds > 1 else mean
 
 
-def _cells(report: RunReport, row: dict[str, Any], first: bool) -> list[str]:
-    metric = row["metric"]
+def _cells(report: RunReport, row: Row, first: bool) -> list[str]:
+    metric = row.metric
     arrow = "↓" if metric in LOWER_IS_BETTER else "↑"
     top = reports.is_best(report.rows, row)
-    mean = number(metric, row["mean"])
+    mean = number(metric, row.mean)
     return [
         f"{title_of(metric)} {arrow}" if first else "",
-        row["set"],
+        row.set,
         f"[bold]{mean}[/bold]" if top else mean,
-        number(metric, row["std"]) if row["seeds"] > 1 else "–",
-        str(row["seeds"]),
-        row["network"],
+        number(metric, row.std) if row.seeds > 1 else "–",
+        str(row.seeds),
+        row.network,
     ]
 
 
-def _style(report: RunReport, row: dict[str, Any]) -> str:
-    return "cyan" if row["set"] == report.method else ""
+def _style(report: RunReport, row: Row) -> str:
+    return "cyan" if row.set == report.method else ""
 
 
 def _facts(report: RunReport) -> list[str]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from jaxdd.records import Row
 from jaxdd.report.metrics import LOWER_IS_BETTER, number, title_of
 
 if TYPE_CHECKING:
@@ -185,7 +186,7 @@ def _smooth(values: np.ndarray) -> np.ndarray:
     return (total[last] - total[first]) / (last - first)
 
 
-def bars(rows: Sequence[Mapping[str, Any]], own: str = "") -> Figure:
+def bars(rows: Sequence[Row], own: str = "") -> Figure:
     """The report's rows as bars with their standard deviations, a panel per metric.
 
     Args:
@@ -194,10 +195,10 @@ def bars(rows: Sequence[Mapping[str, Any]], own: str = "") -> Figure:
     """
     from matplotlib.figure import Figure
 
-    metrics = list(dict.fromkeys(row["metric"] for row in rows))
+    metrics = list(dict.fromkeys(row.metric for row in rows))
     columns = min(2, max(1, len(metrics)))
     lines = -(-len(metrics) // columns)
-    most = max(sum(row["metric"] == m for row in rows) for m in metrics)
+    most = max(sum(row.metric == m for row in rows) for m in metrics)
     figure = Figure(
         figsize=(3.5 * columns, lines * (0.3 * most + 0.6)),
         dpi=160,
@@ -205,7 +206,7 @@ def bars(rows: Sequence[Mapping[str, Any]], own: str = "") -> Figure:
     )
     panels = figure.subplots(lines, columns, squeeze=False).ravel()
     for panel, metric in zip(panels, metrics, strict=False):
-        _bar_panel(panel, [row for row in rows if row["metric"] == metric], metric, own)
+        _bar_panel(panel, [row for row in rows if row.metric == metric], metric, own)
         panel.set_ylim(most - 0.4, -0.6)
     for panel in panels[len(metrics) :]:
         panel.axis("off")
@@ -237,8 +238,8 @@ def architectures(found: Architectures, own: str = "") -> Figure:
         place = (
             np.asarray([names.index(n) for n in rows]) + (index + 0.5) * height - 0.4
         )
-        mean = np.asarray([row["mean"] for row in rows.values()])
-        std = np.asarray([row["std"] for row in rows.values()])
+        mean = np.asarray([row.mean for row in rows.values()])
+        std = np.asarray([row.std for row in rows.values()])
         axis.barh(place, mean, height=0.9 * height, color=colours[name], label=name)
         bars = {"fmt": "none", "ecolor": _INK, "elinewidth": 0.8, "capsize": 2.0}
         several = std > 0
@@ -258,15 +259,13 @@ def architectures(found: Architectures, own: str = "") -> Figure:
     return figure
 
 
-def _bar_panel(
-    axis: Any, rows: Sequence[Mapping[str, Any]], metric: str, own: str
-) -> None:
+def _bar_panel(axis: Any, rows: Sequence[Row], metric: str, own: str) -> None:
     place = np.arange(len(rows))
-    mean = np.asarray([row["mean"] for row in rows], np.float64)
-    std = np.asarray([row["std"] or 0.0 for row in rows], np.float64)
+    mean = np.asarray([row.mean for row in rows], np.float64)
+    std = np.asarray([row.std or 0.0 for row in rows], np.float64)
     for where, row, value in zip(place, rows, mean, strict=True):
-        style = _ALL if row["set"] == "full" else {"color": _SOFT}
-        style = {"color": _ACCENT} if row["set"] == own else style
+        style = _ALL if row.set == "full" else {"color": _SOFT}
+        style = {"color": _ACCENT} if row.set == own else style
         axis.barh(where, value, height=0.62, **style)
     spread = std > 0
     bars = {"fmt": "none", "ecolor": _INK, "elinewidth": 1.0, "capsize": 2.5}
@@ -275,7 +274,7 @@ def _bar_panel(
     for where, value, end in zip(place, mean, mean + std, strict=True):
         text = number(metric, value)
         axis.text(end + 0.02 * reach, where, text, va="center", fontsize=8)
-    axis.set_yticks(place, [row["set"] for row in rows], fontsize=9)
+    axis.set_yticks(place, [row.set for row in rows], fontsize=9)
     axis.set_xlim(0, 1.3 * reach)
     axis.set_xticks([])
     better = "lower is better" if metric in LOWER_IS_BETTER else "higher is better"

@@ -8,6 +8,7 @@ from html import escape
 from typing import Any
 
 from jaxdd.evaluation import is_krr
+from jaxdd.records import Row
 from jaxdd.report import report as reports
 from jaxdd.report.html_style import PAGE, STYLE
 from jaxdd.report.metrics import LOWER_IS_BETTER, WITHOUT_ORDER, number, title_of
@@ -77,7 +78,7 @@ def _header(report: RunReport) -> str:
         "hard": "with class labels",
     }.get(made.get("targets", ""), "")
     text = f"{size:,} images {kind}, distilled from {train:,} real ones{share}"
-    chips = [report.preset, report.rows[0]["protocol"] if report.rows else ""]
+    chips = [report.preset, report.rows[0].protocol if report.rows else ""]
     chips += [f"run {report.config_hash}" if report.config_hash else ""]
     marks = "".join(f"<span>{escape(chip)}</span>" for chip in chips if chip)
     name = escape(str(data.get("name", "data")))
@@ -96,24 +97,22 @@ def _headline(report: RunReport) -> str:
     cards = [_card(report.method, metric, own, "own", by)]
     if random is not None:
         cards.append(_card("random real images", metric, random, "", by))
-        cards.append(_comparison(metric, own["mean"], random["mean"]))
+        cards.append(_comparison(metric, own.mean, random.mean))
     return f'<div class="cards">{"".join(cards)}</div>'
 
 
-def _by(report: RunReport, row: Mapping[str, Any]) -> str:
+def _by(report: RunReport, row: Row) -> str:
     """What a figure is of, where a report has those of networks and regressions."""
     if is_krr(row):
-        return f" by {row['network']}"
+        return f" by {row.network}"
     return " by trained networks" if reports.regressions(report.rows) else ""
 
 
-def _card(
-    name: str, metric: str, row: Mapping[str, Any], style: str, by: str = ""
-) -> str:
-    spread = f" ± {number(metric, row['std'])}" if row["seeds"] > 1 else ""
-    seeds = f"{row['seeds']} seed{'s' if row['seeds'] > 1 else ''}"
+def _card(name: str, metric: str, row: Row, style: str, by: str = "") -> str:
+    spread = f" ± {number(metric, row.std)}" if row.seeds > 1 else ""
+    seeds = f"{row.seeds} seed{'s' if row.seeds > 1 else ''}"
     return (
-        f'<div class="card {style}"><b>{number(metric, row["mean"])}</b>'
+        f'<div class="card {style}"><b>{number(metric, row.mean)}</b>'
         f"<span>{escape(name)}</span>"
         f"<small>{escape(title_of(metric) + by)}{spread}, {seeds}</small></div>"
     )
@@ -166,12 +165,12 @@ def _rows(report: RunReport) -> str:
         return ""
     lines, last = [], ""
     for row in reports.by_metric(trained):
-        metric = row["metric"]
+        metric = row.metric
         cells = [
             _measured(metric) if metric != last else "",
             *_figures(row),
-            row["network"],
-            row["protocol"],
+            row.network,
+            row.protocol,
         ]
         lines.append(_line(report, row, heads, cells, metric != last))
         last = metric
@@ -184,16 +183,16 @@ def _regressions(report: RunReport) -> str:
     heads = ("kernel", "metric", "set", "mean", "std", "seeds", "ridge")
     rows, lines, last = reports.regressions(report.rows), [], ""
     ridges = {
-        (row["network"], row["set"]): number("ridge", row["mean"])
+        (row.network, row.set): number("ridge", row.mean)
         for row in rows
-        if row["metric"] == "ridge"
+        if row.metric == "ridge"
     }
     for row in rows:
-        if row["metric"] in WITHOUT_ORDER:
+        if row.metric in WITHOUT_ORDER:
             continue
-        kernel = row["network"]
-        cells = [kernel, _measured(row["metric"]), *_figures(row)]
-        cells.append(ridges[kernel, row["set"]])
+        kernel = row.network
+        cells = [kernel, _measured(row.metric), *_figures(row)]
+        cells.append(ridges[kernel, row.set])
         lines.append(_line(report, row, heads, cells, kernel != last))
         last = kernel
     note = (
@@ -208,23 +207,23 @@ def _measured(metric: str) -> str:
     return f"{title_of(metric)} {'↓' if metric in LOWER_IS_BETTER else '↑'}"
 
 
-def _figures(row: Mapping[str, Any]) -> list[str]:
+def _figures(row: Row) -> list[str]:
     """Set, mean, deviation, and number of seeds."""
-    metric, several = row["metric"], row["seeds"] > 1
-    spread = number(metric, row["std"]) if several else "–"
-    return [row["set"], number(metric, row["mean"]), spread, str(row["seeds"])]
+    metric, several = row.metric, row.seeds > 1
+    spread = number(metric, row.std) if several else "–"
+    return [row.set, number(metric, row.mean), spread, str(row.seeds)]
 
 
 def _line(
     report: RunReport,
-    row: dict[str, Any],
+    row: Row,
     heads: Sequence[str],
     cells: Sequence[str],
     first: bool,
 ) -> str:
     marks = {
         "first": first,
-        "own": row["set"] == report.method,
+        "own": row.set == report.method,
         "best": reports.is_best(report.rows, row),
     }
     style = " ".join(name for name, holds in marks.items() if holds)
@@ -271,9 +270,9 @@ def _cell(found: reports.Architectures, network: str, name: str) -> str:
     row = found.cells.get((network, name))
     if row is None:
         return "<td></td>"
-    spread = f" ± {number(found.metric, row['std'])}" if row["seeds"] > 1 else ""
-    text = f"{number(found.metric, row['mean'])}{spread}"
-    return f"<td class=mean>{text} <small>({row['seeds']})</small></td>"
+    spread = f" ± {number(found.metric, row.std)}" if row.seeds > 1 else ""
+    text = f"{number(found.metric, row.mean)}{spread}"
+    return f"<td class=mean>{text} <small>({row.seeds})</small></td>"
 
 
 def _notes(report: RunReport) -> str:

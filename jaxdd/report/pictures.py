@@ -52,7 +52,7 @@ def draw(report: RunReport, distilled: Distilled, runs: Histories) -> dict[str, 
     if any(len(run.get("loss", ())) for run in runs):
         drawn["loss"] = figures.curves(runs)
     shown = reports.main_rows(report.rows)
-    shown = [row for row in shown if row["metric"] not in WITHOUT_ORDER]
+    shown = [row for row in shown if row.metric not in WITHOUT_ORDER]
     if shown:
         drawn["rows"] = figures.bars(shown, report.method)
     across = reports.architectures(report.rows)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from jaxdd import files
 from jaxdd.evaluation import is_krr
-from jaxdd.records import Expected, from_dict, to_dict
+from jaxdd.records import Expected, Row, from_dict, to_dict
 from jaxdd.report.metrics import LOWER_IS_BETTER, WITHOUT_ORDER
 
 __all__ = [
@@ -36,7 +36,7 @@ class RunReport:
       method, preset, config_hash: which run it is.
       dataset: name, hash, image_shape, classes, train and test counts.
       set: size, ipc, target kind.
-      rows: dicts with set, metric, mean, std, seeds, network, protocol, values.
+      rows: the figures, the set's own first.
       notes: what a reader of the rows must know.
       teacher: quality of what was prepared, a teacher or experts; may be empty.
       loss: the outer loss at the start and at the end (means over a twentieth).
@@ -51,7 +51,7 @@ class RunReport:
     config_hash: str = ""
     dataset: dict[str, Any] = field(default_factory=dict)
     set: dict[str, Any] = field(default_factory=dict)
-    rows: tuple[dict[str, Any], ...] = ()
+    rows: tuple[Row, ...] = ()
     notes: tuple[str, ...] = ()
     teacher: dict[str, float] = field(default_factory=dict)
     loss: dict[str, float] = field(default_factory=dict)
@@ -86,22 +86,22 @@ class Architectures(NamedTuple):
     metric: str
     networks: list[str]
     sets: list[str]
-    cells: dict[tuple[str, str], dict[str, Any]]
+    cells: dict[tuple[str, str], Row]
     unseen: dict[str, float]
 
 
-def architectures(rows: tuple[dict[str, Any], ...]) -> Architectures | None:
+def architectures(rows: tuple[Row, ...]) -> Architectures | None:
     """The report's first metric across trained networks; None for fewer than two."""
-    metric = rows[0]["metric"] if rows else ""
-    found = [row for row in rows if row["metric"] == metric and not is_krr(row)]
-    names = list(dict.fromkeys(row["network"] for row in found))
+    metric = rows[0].metric if rows else ""
+    found = [row for row in rows if row.metric == metric and not is_krr(row)]
+    names = list(dict.fromkeys(row.network for row in found))
     if len(names) < 2:
         return None
-    cells = {(row["network"], row["set"]): row for row in found}
-    sets = list(dict.fromkeys(row["set"] for row in found))
+    cells = {(row.network, row.set): row for row in found}
+    sets = list(dict.fromkeys(row.set for row in found))
     others = names[1:]
     means = {
-        name: [cells[n, name]["mean"] for n in others if (n, name) in cells]
+        name: [cells[n, name].mean for n in others if (n, name) in cells]
         for name in sets
     }
     whole = {s: found for s, found in means.items() if len(found) == len(others)}
@@ -110,65 +110,63 @@ def architectures(rows: tuple[dict[str, Any], ...]) -> Architectures | None:
     return Architectures(metric, names, shown, cells, unseen)
 
 
-def main_rows(rows: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
+def main_rows(rows: tuple[Row, ...]) -> tuple[Row, ...]:
     """The rows of the protocol's own network."""
-    own = rows[0]["network"] if rows else ""
-    return tuple(row for row in rows if row["network"] == own)
+    own = rows[0].network if rows else ""
+    return tuple(row for row in rows if row.network == own)
 
 
-def regressions(rows: tuple[dict[str, Any], ...]) -> tuple[dict[str, Any], ...]:
+def regressions(rows: tuple[Row, ...]) -> tuple[Row, ...]:
     """The rows of kernel ridge regression, which stand apart from those of networks."""
     return tuple(row for row in rows if is_krr(row))
 
 
-def by_metric(rows: tuple[dict[str, Any], ...]) -> list[dict[str, Any]]:
+def by_metric(rows: tuple[Row, ...]) -> list[Row]:
     """The rows with those of one metric together, in the order metrics appear."""
-    metrics = list(dict.fromkeys(row["metric"] for row in rows))
-    return sorted(rows, key=lambda row: metrics.index(row["metric"]))
+    metrics = list(dict.fromkeys(row.metric for row in rows))
+    return sorted(rows, key=lambda row: metrics.index(row.metric))
 
 
 def best(
-    rows: tuple[dict[str, Any], ...], metric: str, network: str | None = None
+    rows: tuple[Row, ...], metric: str, network: str | None = None
 ) -> float | None:
     """The best mean of a metric under a network (default: any).
 
     The full data set, which is no competitor, is left aside.
     """
     means = [
-        row["mean"]
+        row.mean
         for row in rows
-        if row["metric"] == metric
-        and row["set"] != "full"
-        and network in (None, row["network"])
+        if row.metric == metric and row.set != "full" and network in (None, row.network)
     ]
     if not means:
         return None
     return min(means) if metric in LOWER_IS_BETTER else max(means)
 
 
-def is_best(rows: tuple[dict[str, Any], ...], row: dict[str, Any]) -> bool:
+def is_best(rows: tuple[Row, ...], row: Row) -> bool:
     """Whether a row has the best mean of its metric under its network."""
-    if row["metric"] in WITHOUT_ORDER:
+    if row.metric in WITHOUT_ORDER:
         return False
-    top = best(rows, row["metric"], row["network"])
-    return row["set"] != "full" and row["mean"] == top
+    top = best(rows, row.metric, row.network)
+    return row.set != "full" and row.mean == top
 
 
-def headline(report: RunReport) -> tuple[str, dict[str, Any], dict[str, Any] | None]:
+def headline(report: RunReport) -> tuple[str, Row, Row | None]:
     """The metric to look at first, the set's row and the random row beside it.
 
     Raises:
       ValueError: the report has no row of its own set.
     """
-    own = [row for row in report.rows if row["set"] == report.method]
+    own = [row for row in report.rows if row.set == report.method]
     if not own:
         raise ValueError("the report has no row of the distilled set")
     row = own[0]
     random = [
         other
         for other in report.rows
-        if (other["set"], other["metric"], other["network"])
-        == ("random", row["metric"], row["network"])
+        if (other.set, other.metric, other.network)
+        == ("random", row.metric, row.network)
     ]
     other = random[0] if random and report.method != "random" else None
-    return row["metric"], row, other
+    return row.metric, row, other

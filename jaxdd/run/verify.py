@@ -41,7 +41,7 @@ def verify(folder: Path, config: Options) -> bool:
     for place in workdir.sets_in(folder):
         distilled = artefact.load(place)
         spec = _data_of(distilled.meta, config)
-        students = max((row["seeds"] for row in distilled.meta.rows), default=1)
+        students = max((row.seeds for row in distilled.meta.rows), default=1)
         checks = measure_again(
             distilled,
             load(spec),
@@ -66,7 +66,7 @@ def _data_of(meta: Meta, config: Options) -> DataSpec:
 def _table(place: Path, checks: list[Check]) -> Any:
     rows = []
     for check in checks:
-        metric = check.row["metric"]
+        metric = check.row.metric
         values = [number(metric, v) for v in (check.recorded, check.measured)]
         mark = "[green]ok" if check.ok else "[red]differs"
         rows.append((title_of(metric), *values, mark))

@@ -259,8 +259,8 @@ def test_set_is_saved_loaded_and_evaluated(name: str, tmp_path) -> None:
     assert_equal(small.synthetic, loaded.synthetic)
     report = evaluation.evaluate([loaded], dataset(), seeds=[0], baselines=False)
     metric = "accuracy" if labelled else "representation_mse"
-    row = next(r for r in report.rows if (r["set"], r["metric"]) == (name, metric))
-    assert np.isfinite(row["mean"])
+    row = next(r for r in report.rows if (r.set, r.metric) == (name, metric))
+    assert np.isfinite(row.mean)
 
 
 @pytest.mark.parametrize("name", _some_now(ITERATIVE, TYPICAL))

@@ -41,9 +41,9 @@ def test_labelled_rows_on_digits(digits) -> None:
     own, random = (report.find(name, "accuracy") for name in ("dm", "random"))
     assert own is not None
     assert random is not None
-    assert 0.8 < random["mean"] < 0.96
-    assert abs(own["mean"] - random["mean"]) < 0.06  # the set is itself random
-    assert random["std"] > 0
+    assert 0.8 < random.mean < 0.96
+    assert abs(own.mean - random.mean) < 0.06  # the set is itself random
+    assert random.std > 0
 
 
 @pytest.mark.slow
@@ -62,7 +62,7 @@ def test_representation_rows_on_digits(digits) -> None:
         {"teacher": variables},
     )
     report = evaluate([small], digits, seeds=[0])
-    value = {(r["set"], r["metric"]): r["mean"] for r in report.rows}
+    value = {(r.set, r.metric): r.mean for r in report.rows}
     full, random = (value[n, "representation_mse"] for n in ("full", "random"))
     assert full < 0.5 * random < 0.5
     assert value["kmeans", "representation_mse"] < 1.1 * random

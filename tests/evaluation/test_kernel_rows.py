@@ -69,28 +69,28 @@ def test_figures_are_those_of_the_regression_by_hand(both) -> None:
     label = np.asarray(data.test.label)
     row = report.find("dm", "accuracy", "krr linear")
     predicted = by_hand(small.synthetic, data.test, 1e-3)
-    assert row["values"] == [pytest.approx((predicted.argmax(1) == label).mean())]
+    assert row.values == (pytest.approx((predicted.argmax(1) == label).mean()),)
     random = report.find("random", "accuracy", "krr linear")
-    for value, seed in zip(random["values"], (0, 5), strict=True):
+    for value, seed in zip(random.values, (0, 5), strict=True):
         image, target, weight = calls[f"evaluate/random/seed{seed}/student"]["data"]
         drawn = by_hand(Synthetic(image, target, weight), data.test, 1e-3)
         assert value == pytest.approx((drawn.argmax(1) == label).mean())
     full = report.find("full", "accuracy", "krr ntk-fc-2")
-    assert full["mean"] == 1.0  # all 48 real images
+    assert full.mean == 1.0  # all 48 real images
 
 
 def test_rows_of_kernels_are_told_from_those_of_networks(both) -> None:
     _, _, report, calls = both
-    assert report.find("dm", "accuracy")["network"] == "mlp-16-none"
-    networks = list(dict.fromkeys(row["network"] for row in report.rows))
+    assert report.find("dm", "accuracy").network == "mlp-16-none"
+    networks = list(dict.fromkeys(row.network for row in report.rows))
     assert networks == ["mlp-16-none", "krr linear", "krr ntk-fc-2"]
     for name in networks[1:]:
-        found = [r for r in report.rows if r["network"] == name]
-        assert {r["set"] for r in found} == {"dm", "random", "class_mean", "full"}
-        assert {r["metric"] for r in found} == {"accuracy", "ridge", "ridge_retries"}
+        found = [r for r in report.rows if r.network == name]
+        assert {r.set for r in found} == {"dm", "random", "class_mean", "full"}
+        assert {r.metric for r in found} == {"accuracy", "ridge", "ridge_retries"}
     # Nothing random is in an analytic kernel: seeds differ in what is drawn.
-    assert report.find("dm", "accuracy", "krr ntk-fc-2")["seeds"] == 1
-    assert report.find("random", "accuracy", "krr ntk-fc-2")["seeds"] == 2
+    assert report.find("dm", "accuracy", "krr ntk-fc-2").seeds == 1
+    assert report.find("random", "accuracy", "krr ntk-fc-2").seeds == 2
     assert len(calls) == 6  # no step was driven for a kernel
 
 
@@ -111,7 +111,7 @@ def test_page_and_terminal_keep_them_apart(both, capsys) -> None:
     assert "no network is trained" in rows[1]
     assert "Test accuracy by trained networks" in page
     assert reports.architectures(whole.rows) is None
-    assert all("krr" not in r["network"] for r in reports.main_rows(whole.rows))
+    assert all("krr" not in r.network for r in reports.main_rows(whole.rows))
     console.show_report(whole, Path("nowhere"))
     text = capsys.readouterr().out
     networks, kernels = text.split("kernel ridge regression")
@@ -127,11 +127,11 @@ def test_kernels_alone_train_nothing(both) -> None:
     drive = Recorder()
     found = evaluate([alone], data, seeds=[0, 5], drive=drive)
     assert drive.calls == {}
-    assert found.rows == [r for r in report.rows if r["network"].startswith("krr")]
+    assert found.rows == [r for r in report.rows if r.network.startswith("krr")]
     whole, page = page_of(found)
     assert "Test accuracy by krr linear" in page
     assert "All rows" not in page
-    assert reports.headline(whole)[2]["network"] == "krr linear"
+    assert reports.headline(whole)[2].network == "krr linear"
 
 
 def test_another_kernel_or_ridge_trains_nobody_again(both) -> None:
@@ -145,8 +145,8 @@ def test_another_kernel_or_ridge_trains_nobody_again(both) -> None:
         [other], data, seeds=[0], drive=drive, store=store, baselines=False
     )
     assert drive.calls == {}
-    assert found.find("dm", "ridge", "krr ntk-fc-2")["mean"] == pytest.approx(0.1)
-    assert report.find("dm", "ridge", "krr ntk-fc-2")["mean"] == pytest.approx(1e-3)
+    assert found.find("dm", "ridge", "krr ntk-fc-2").mean == pytest.approx(0.1)
+    assert report.find("dm", "ridge", "krr ntk-fc-2").mean == pytest.approx(1e-3)
 
 
 def test_a_raised_ridge_is_reported() -> None:
@@ -157,8 +157,8 @@ def test_a_raised_ridge_is_reported() -> None:
     twice = jax.tree.map(lambda leaf: leaf[rows], small.synthetic)
     made = small._replace(synthetic=twice)
     report = evaluate([made], data, seeds=[0], baselines=False)
-    retries = report.find("dm", "ridge_retries")["mean"]
-    used = report.find("dm", "ridge")["mean"]
+    retries = report.find("dm", "ridge_retries").mean
+    used = report.find("dm", "ridge").mean
     assert retries >= 1
     assert used == pytest.approx(1e-9 * 10**retries, rel=0.01)
     assert f"raised tenfold {retries:g} times" in report.notes[0]
@@ -219,8 +219,8 @@ def test_finite_kernels_are_drawn_for_each_seed() -> None:
     small = labelled_set(data, ipc=1, protocol=asked)
     report = evaluate([small], data, seeds=[0, 1, 2], baselines=False)
     row = report.find("dm", "accuracy", "krr conjugate-mlp-3-none")
-    assert row["seeds"] == 3
-    assert len(set(row["values"])) > 1
+    assert row.seeds == 3
+    assert len(set(row.values)) > 1
     assert evaluate([small], data, seeds=[0, 1, 2], baselines=False).rows == report.rows
 
 
@@ -240,9 +240,7 @@ def test_soft_targets_are_centred(loss: str) -> None:
         meta=describe(data, "dm", "soft", protocol=asked),
     )
     rows = [evaluate([s], data, seeds=[0], baselines=False).rows for s in (hard, soft)]
-    assert [r["values"] for r in rows[0]] == [
-        pytest.approx(r["values"]) for r in rows[1]
-    ]
+    assert [r.values for r in rows[0]] == [pytest.approx(r.values) for r in rows[1]]
 
 
 def test_representations_are_imitated() -> None:
@@ -264,7 +262,7 @@ def test_representations_are_imitated() -> None:
     drawn = select.random_rows(seed_key(0, "random"), data.train, 20, None)
     for name, rows in (("krr_ssl", jnp.arange(20)), ("random", drawn)):
         row = report.find(name, "representation_mse", "krr linear")
-        assert row["mean"] == pytest.approx(error(rows), rel=1e-3)
+        assert row.mean == pytest.approx(error(rows), rel=1e-3)
     assert len(report.rows) == 6
 
 

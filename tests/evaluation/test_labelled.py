@@ -69,7 +69,7 @@ def test_protocol_is_the_loop_written_by_hand() -> None:
     small = labelled_set(data, ipc=1)
     report = evaluate([small], data, seeds=[3], drive=drive, baselines=False)
     variables, score = by_hand(small, data.test, 3, 30)
-    assert report.rows[0]["values"] == [score]
+    assert report.rows[0].values == (score,)
     assert score > 0.25
     end = drive.calls["evaluate/dm/seed3/student"]["end"].variables
     for a, b in zip(jax.tree.leaves(end), jax.tree.leaves(variables), strict=True):
@@ -77,7 +77,7 @@ def test_protocol_is_the_loop_written_by_hand() -> None:
 
 
 def sets_of(report) -> list[str]:
-    return [row["set"] for row in report.rows if row["metric"] == "accuracy"]
+    return [row.set for row in report.rows if row.metric == "accuracy"]
 
 
 @pytest.fixture(scope="module")
@@ -95,12 +95,12 @@ def test_rows_are_complete(two_seeds) -> None:
     _, report, _ = two_seeds
     assert sets_of(report) == ["dm", "random", "class_mean"]
     row = report.find("random", "accuracy")
-    assert row["seeds"] == 2
-    assert row["seed_list"] == [0, 5]
-    assert row["network"] == "mlp-16-none"
-    assert row["protocol"] == "toy"
-    assert row["mean"] == pytest.approx(np.mean(row["values"]))
-    assert row["std"] == pytest.approx(np.std(row["values"]))
+    assert row.seeds == 2
+    assert row.seed_list == [0, 5]
+    assert row.network == "mlp-16-none"
+    assert row.protocol == "toy"
+    assert row.mean == pytest.approx(np.mean(row.values))
+    assert row.std == pytest.approx(np.std(row.values))
     assert report.notes == []
 
 
@@ -176,7 +176,7 @@ def test_soft_targets_are_learned() -> None:
         meta=describe(data, "dm", "soft"),
     )
     report = evaluate([small], data, seeds=[0], drive=drive)
-    assert report.find("dm", "accuracy")["mean"] > 0.5
+    assert report.find("dm", "accuracy").mean > 0.5
     assert drive.calls["evaluate/dm/seed0/student"]["data"][1].shape == (12, 4)
     assert drive.calls["evaluate/random/seed0/student"]["data"][1].shape == (12,)
 
@@ -191,7 +191,7 @@ def test_images_of_the_test_split_are_whitened_as_the_set_says() -> None:
     found = evaluate([small], other, seeds=[0, 1, 2])
     assert found.rows == expected.rows
     wrong = evaluate([small._replace(whitening=raw)], data, seeds=[0, 1, 2])
-    assert wrong.rows[0]["values"] != expected.rows[0]["values"]
+    assert wrong.rows[0].values != expected.rows[0].values
 
 
 def test_without_train_the_report_says_why(two_seeds) -> None:
@@ -199,7 +199,7 @@ def test_without_train_the_report_says_why(two_seeds) -> None:
     report = evaluate(
         [labelled_set(data, ipc=1)], Dataset(None, data.test), seeds=[0, 5]
     )  # type: ignore
-    assert report.rows == [r for r in with_train.rows if r["set"] == "dm"]
+    assert report.rows == [r for r in with_train.rows if r.set == "dm"]
     assert "no random row" in report.notes[0]
     assert "no training split" in report.notes[0]
 

@@ -64,8 +64,8 @@ def test_pieces_of_another_set_are_not_taken(whole) -> None:
     other, drive, store = other._replace(synthetic=moved), Recorder(), dict(store)
     found = evaluate([other], data, seeds=[0], drive=drive, store=store)
     assert "evaluate/krr_ssl/seed0/student" in drive.calls
-    value = found.find("krr_ssl", "representation_mse")["mean"]
-    assert value != report.find("krr_ssl", "representation_mse")["values"][0]
+    value = found.find("krr_ssl", "representation_mse").mean
+    assert value != report.find("krr_ssl", "representation_mse").values[0]
 
 
 def test_more_seeds_go_on_from_fewer(whole) -> None:
@@ -74,7 +74,7 @@ def test_more_seeds_go_on_from_fewer(whole) -> None:
     more = evaluate([small], data, seeds=[0, 1, 2], drive=drive, store=dict(store))
     assert all("/seed2/" in stage for stage in drive.calls)
     for row, longer in zip(report.rows, more.rows, strict=True):
-        assert longer["values"][:2] == row["values"]
+        assert longer.values[:2] == row.values
 
 
 def test_one_seed_of_a_report() -> None:
@@ -106,4 +106,4 @@ def test_what_is_not_trained_together_can_be_measured_in_groups() -> None:
             fingerprints=["a", "b", "c"],
             together=together,
         )
-        assert row["values"] == [10, 11, 12]
+        assert row.values == (10, 11, 12)

@@ -34,7 +34,7 @@ def test_a_saved_set_is_measured_again(saved) -> None:
     data, path = saved
     drive = Recorder()
     checks = verify(artefact.load(path), data, drive=drive)
-    assert [c.row["metric"] for c in checks] == [
+    assert [c.row.metric for c in checks] == [
         "representation_mse",
         "linear_probe",
         "knn",
@@ -57,10 +57,11 @@ def test_the_set_brings_its_own_whitening(saved) -> None:
 def test_a_wrong_figure_is_found(saved) -> None:
     data, path = saved
     small = artefact.load(path)
-    wrong = [dict(row) for row in small.meta.rows]
-    wrong[0]["mean"] += max(4 * wrong[0]["std"], 0.05 * wrong[0]["mean"])
-    wrong[1]["mean"] = math.nan
-    meta = dataclasses.replace(small.meta, rows=tuple(wrong))
+    first, second, *rest = small.meta.rows
+    far = first.mean + max(4 * first.std, 0.05 * first.mean)
+    first = dataclasses.replace(first, mean=far)
+    second = dataclasses.replace(second, mean=math.nan)
+    meta = dataclasses.replace(small.meta, rows=(first, second, *rest))
     checks = verify(small._replace(meta=meta), data)
     assert [c.ok for c in checks] == [False, False, True, True]
 
@@ -68,7 +69,10 @@ def test_a_wrong_figure_is_found(saved) -> None:
 def test_a_small_difference_is_allowed(saved) -> None:
     data, path = saved
     small = artefact.load(path)
-    near = [{**row, "mean": row["mean"] * 1.01, "std": 0.0} for row in small.meta.rows]
+    near = [
+        dataclasses.replace(row, mean=row.mean * 1.01, std=0.0)
+        for row in small.meta.rows
+    ]
     meta = dataclasses.replace(small.meta, rows=tuple(near))
     checks = verify(small._replace(meta=meta), data)
     assert all(c.ok for c in checks)

@@ -73,7 +73,7 @@ def test_replay_takes_the_steps_of_the_set():
         back = np.argsort(np.asarray(label), kind="stable")
         expected = _by_hand(call, image[back], label[back], np.full(6, rate))
         _close(call["end"].variables.params, expected)
-    assert {row["set"] for row in report.rows} == {"dd", "random"}
+    assert {row.set for row in report.rows} == {"dd", "random"}
 
 
 def test_without_replay_the_recipe_is_followed():

@@ -52,8 +52,8 @@ def test_every_row_has_its_metrics(two_seeds) -> None:
         for metric in METRICS
         if (name, metric) != ("scratch", "representation_mse")
     ]
-    assert [(r["set"], r["metric"]) for r in report.rows] == expected
-    assert all(np.isfinite(r["values"]).all() for r in report.rows)
+    assert [(r.set, r.metric) for r in report.rows] == expected
+    assert all(np.isfinite(r.values).all() for r in report.rows)
     assert report.notes == []
 
 
@@ -86,7 +86,7 @@ def test_protocol_is_the_loop_written_by_hand(two_seeds) -> None:
     f = np.asarray(network.apply(Variables(params, variables.stats), white)[0].logits)
     g = np.asarray(teacher_outputs(data.test))
     expected = ((f - g) ** 2).sum() / ((g - g.mean(0, keepdims=True)) ** 2).sum()
-    found = report.find("krr_ssl", "representation_mse")["values"][1]
+    found = report.find("krr_ssl", "representation_mse").values[1]
     assert found == pytest.approx(expected, rel=1e-4)
 
 
@@ -143,8 +143,8 @@ def test_full_row_learns_all_pairs_in_minibatches(two_seeds) -> None:
     call = calls["evaluate/full/seed0/student"]
     assert call["data"][0].shape == data.train.image.shape
     assert call["num_steps"] == protocol().train.steps
-    full = report.find("full", "representation_mse")["mean"]
-    assert full < report.find("random", "representation_mse")["mean"]
+    full = report.find("full", "representation_mse").mean
+    assert full < report.find("random", "representation_mse").mean
 
 
 def test_given_teacher_outputs_are_used(two_seeds) -> None:
@@ -152,8 +152,8 @@ def test_given_teacher_outputs_are_used(two_seeds) -> None:
     given = {"train": teacher_outputs(data.train), "test": teacher_outputs(data.test)}
     without = small._replace(modules={})
     again = evaluate([without], data, seeds=[0], teacher_outputs=given, baselines=False)
-    value = again.find("krr_ssl", "representation_mse")["mean"]
-    recorded = report.find("krr_ssl", "representation_mse")["values"][0]
+    value = again.find("krr_ssl", "representation_mse").mean
+    recorded = report.find("krr_ssl", "representation_mse").values[0]
     assert value == pytest.approx(recorded, rel=1e-5)
     with pytest.raises(InputError, match="needs its teacher"):
         evaluate([without], data, seeds=[0])
@@ -163,8 +163,8 @@ def test_without_labels_only_the_imitation_is_measured() -> None:
     data = standard_dataset()
     bare = Dataset(unlabelled(data.train), unlabelled(data.test))
     report = evaluate([representation_set(bare)], bare, seeds=[0])
-    assert {r["metric"] for r in report.rows} == {"representation_mse"}
-    assert {r["set"] for r in report.rows} == {"krr_ssl", "random", "kmeans", "full"}
+    assert {r.metric for r in report.rows} == {"representation_mse"}
+    assert {r.set for r in report.rows} == {"krr_ssl", "random", "kmeans", "full"}
     assert any("no labels" in note for note in report.notes)
 
 
@@ -172,7 +172,7 @@ def test_without_train_only_the_imitation_of_the_set() -> None:
     data = standard_dataset()
     small = representation_set(data)
     report = evaluate([small], Dataset(None, data.test), seeds=[0])  # type: ignore
-    assert [(r["set"], r["metric"]) for r in report.rows] == [
+    assert [(r.set, r.metric) for r in report.rows] == [
         ("krr_ssl", "representation_mse")
     ]
     assert any("no training split" in note for note in report.notes)
@@ -188,7 +188,7 @@ def test_full_row_can_be_left_out_and_baselines_are_not_repeated() -> None:
         return scan_drive(step, state, min(num_steps, 1), data, stage=stage)
 
     report = evaluate([small], data, seeds=[0], drive=drive)
-    assert {r["set"] for r in report.rows} == {"kmeans", "random", "scratch"}
+    assert {r.set for r in report.rows} == {"kmeans", "random", "scratch"}
     assert len(steps) == len(set(steps))
 
 
@@ -197,7 +197,7 @@ def test_a_set_larger_than_the_data_has_no_random_row() -> None:
     small = representation_set(data, size=30, protocol=protocol(full=False))
     few = Dataset(data.test, data.test)  # 24 images
     report = evaluate([small], few, seeds=[0])
-    assert {r["set"] for r in report.rows} == {"krr_ssl", "scratch"}
+    assert {r.set for r in report.rows} == {"krr_ssl", "scratch"}
     assert any("30 images" in note for note in report.notes)
 
 
@@ -208,7 +208,7 @@ def test_labels_of_the_recipe_do_not_change_the_regression() -> None:
     mse = dataclasses.replace(protocol().train, loss="mse")
     other = representation_set(data, protocol=protocol(train=mse))
     found = [
-        evaluate([s], data, seeds=[0], baselines=False).rows[0]["mean"]
+        evaluate([s], data, seeds=[0], baselines=False).rows[0].mean
         for s in (small, other)
     ]
     assert found[0] == found[1]

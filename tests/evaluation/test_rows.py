@@ -29,7 +29,7 @@ CALIBRATION = "calibration_error"  # unlike accuracy, not the same by chance
 def values(report, name: str, metric: str = "accuracy") -> list[float]:
     row = report.find(name, metric)
     assert row is not None
-    return row["values"]
+    return row.values
 
 
 @pytest.mark.slow
@@ -37,18 +37,18 @@ def test_other_networks_get_every_row() -> None:
     data = standard_dataset()
     asked = protocol(train=SHORT, networks=("mlp", "convnet_d1:1"))
     report = evaluate([labelled_set(data, protocol=asked)], data, seeds=[0, 1])
-    found = [(r["network"], r["set"], r["seeds"]) for r in report.rows]
+    found = [(r.network, r.set, r.seeds) for r in report.rows]
     for name in ("dm", "random"):
         assert ("mlp-16-none", name, 2) in found
         assert ("mlp", name, 2) in found
         assert ("convnet_d1", name, 1) in found
     alone = evaluate([labelled_set(data, protocol=asked)], data, seeds=[1])
     assert list(report.of_seed(1)) == [
-        row for row in alone.rows if row["network"] != "convnet_d1"
+        row for row in alone.rows if row.network != "convnet_d1"
     ]
     accuracy = report.find("dm", "accuracy", "mlp")
     assert accuracy is not None
-    assert accuracy["network"] == "mlp"
+    assert accuracy.network == "mlp"
 
 
 def test_another_network_trains_only_itself() -> None:

@@ -54,7 +54,7 @@ def test_every_row_is_measured_on_both(judged) -> None:
     _, report, _ = judged
     found = {}
     for row in report.rows:
-        found.setdefault(row["set"], set()).add(row["metric"])
+        found.setdefault(row.set, set()).add(row.metric)
     both = OWN | ON_OTHER
     assert found.pop("scratch") == both
     assert found == dict.fromkeys(
@@ -75,7 +75,7 @@ def test_figures_are_those_of_the_student_on_the_target(judged) -> None:
         test,
         small.meta.protocol.fine_tune,
     )
-    assert report.find("krr_ssl", "fine_tune on other")["mean"] == score
+    assert report.find("krr_ssl", "fine_tune on other").mean == score
     features = apply_to_all(outputs(network, "features"))
     vote = knn(
         features(variables, train),
@@ -84,7 +84,7 @@ def test_figures_are_those_of_the_student_on_the_target(judged) -> None:
         test.label,
         neighbours=small.meta.protocol.neighbours,
     )
-    assert report.find("krr_ssl", "knn on other")["mean"] == vote
+    assert report.find("krr_ssl", "knn on other").mean == vote
 
 
 def test_labels_of_the_own_data_are_not_needed() -> None:
@@ -92,7 +92,7 @@ def test_labels_of_the_own_data_are_not_needed() -> None:
     bare = Dataset(unlabelled(data.train), unlabelled(data.test))
     small = representation_set(bare, protocol=protocol(full=False))
     report = evaluate([small], bare, seeds=[0], targets=[target()])
-    metrics = {row["metric"] for row in report.rows}
+    metrics = {row.metric for row in report.rows}
     assert metrics == {"representation_mse"} | ON_OTHER
     assert report.find("scratch", "fine_tune on other")
 
@@ -100,14 +100,14 @@ def test_labels_of_the_own_data_are_not_needed() -> None:
 def test_labelled_sets_transfer_too() -> None:
     data = standard_dataset()
     report = evaluate([labelled_set(data)], data, seeds=[0], targets=[target()])
-    assert {r["metric"] for r in report.rows if r["set"] == "scratch"} == ON_OTHER
-    assert {r["metric"] for r in report.rows if r["set"] == "dm"} == {
+    assert {r.metric for r in report.rows if r.set == "scratch"} == ON_OTHER
+    assert {r.metric for r in report.rows if r.set == "dm"} == {
         "accuracy",
         "calibration_error",
     } | ON_OTHER
     plain = evaluate([labelled_set(data)], data, seeds=[0])
-    assert {r["set"] for r in plain.rows} == {"dm", "random"}
-    assert plain.find("dm", "accuracy")["mean"] == report.find("dm", "accuracy")["mean"]
+    assert {r.set for r in plain.rows} == {"dm", "random"}
+    assert plain.find("dm", "accuracy").mean == report.find("dm", "accuracy").mean
 
 
 def test_recipes_of_no_steps_are_left_out() -> None:
@@ -115,7 +115,7 @@ def test_recipes_of_no_steps_are_left_out() -> None:
     short = protocol(full=False, fine_tune=Recipe(steps=0), probe=Recipe(steps=0))
     small = representation_set(data, protocol=short)
     report = evaluate([small], data, seeds=[0], targets=[target()])
-    assert {r["metric"] for r in report.rows} == {
+    assert {r.metric for r in report.rows} == {
         *("representation_mse", "knn", "knn on other")
     }
 
@@ -124,7 +124,7 @@ def test_the_own_data_can_be_left_out() -> None:
     data = standard_dataset()
     small = representation_set(data, protocol=protocol(full=False, own=False))
     report = evaluate([small], data, seeds=[0], targets=[target()])
-    metrics = {row["metric"] for row in report.rows}
+    metrics = {row.metric for row in report.rows}
     assert metrics == {"representation_mse"} | ON_OTHER
 
 
@@ -138,7 +138,7 @@ def test_finished_pieces_know_their_target() -> None:
         report = evaluate(
             [small], data, seeds=[0], targets=[dataset], store=store, baselines=False
         )
-        return report.find("krr_ssl", "knn on other")["mean"]
+        return report.find("krr_ssl", "knn on other").mean
 
     first = run(target())
     train, test = target()
@@ -176,5 +176,5 @@ def test_seeds_of_scratch_differ(judged) -> None:
         small.meta.protocol.fine_tune,
     )
     _, report, _ = judged
-    assert report.find("scratch", "fine_tune on other")["mean"] == score
+    assert report.find("scratch", "fine_tune on other").mean == score
     assert jax.tree.leaves(start)

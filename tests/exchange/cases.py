@@ -10,7 +10,7 @@ from jaxdd import whiten
 from jaxdd.base import Corpus, Distilled, Synthetic, Variables
 from jaxdd.data.readers.decode import Decoded
 from jaxdd.data.readers.decode_worker import decode_one
-from jaxdd.records import Meta, Protocol
+from jaxdd.records import Meta, Protocol, Row
 from tests.helpers import toy_corpus
 
 SAMPLES = Path(__file__).parent / "samples"
@@ -47,7 +47,7 @@ def distilled(label_kind: str = "hard", kind: str = "standard", channels: int = 
         class_names=NAMES[:classes],
         label_kind=label_kind,  # type: ignore[arg-type]
         protocol=Protocol("mine"),
-        rows=({"set": "dm", "metric": "accuracy", "values": [0.5, 0.75]},),
+        rows=(Row("dm", "accuracy", 0.625, seeds=2, values=(0.5, 0.75)),),
     )
     hyper = {"learning_rate": jnp.float32(0.05)} if label_kind == "soft" else ()
     modules = {}

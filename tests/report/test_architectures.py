@@ -1,32 +1,27 @@
 """Several networks in one report: table, picture, page and terminal."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from jaxdd.records import Row
 from jaxdd.report import console, figures, html
 from jaxdd.report import report as reports
 from jaxdd.report.report import RunReport
 
 
-def row(network: str, name: str, mean: float, seeds: int = 3) -> dict:
-    return {
-        "set": name,
-        "metric": "accuracy",
-        "mean": mean,
-        "std": 0.01 if seeds > 1 else 0.0,
-        "seeds": seeds,
-        "network": network,
-        "protocol": "vico",
-        "values": [mean] * seeds,
-        "seed_list": list(range(seeds)),
-    }
+def row(network: str, name: str, mean: float, seeds: int = 3) -> Row:
+    std, values = 0.01 if seeds > 1 else 0.0, (mean,) * seeds
+    return Row(
+        name, "accuracy", mean, std, seeds, network, "vico", values, tuple(range(seeds))
+    )
 
 
 @pytest.fixture
 def report() -> RunReport:
-    error = row("convnet-32", "dm", 0.2) | {"metric": "calibration_error"}
+    error = replace(row("convnet-32", "dm", 0.2), metric="calibration_error")
     rows = (
         row("convnet-32", "dm", 0.45),
         row("convnet-32", "random", 0.35),
@@ -46,21 +41,19 @@ def test_the_mean_leaves_the_own_network_out(report: RunReport) -> None:
     assert found.networks == ["convnet-32", "mlp", "vit"]
     assert found.sets == ["dm", "random"]  # the whole data has one network only
     assert found.unseen == pytest.approx({"dm": 0.2, "random": 0.25})
-    assert found.cells["vit", "dm"]["seeds"] == 1
+    assert found.cells["vit", "dm"].seeds == 1
 
 
 def test_one_network_is_no_table(report: RunReport) -> None:
     own = reports.main_rows(report.rows)
-    assert {r["network"] for r in own} == {"convnet-32"}
+    assert {r.network for r in own} == {"convnet-32"}
     assert len(own) == 4
     assert reports.architectures(own) is None
     assert reports.architectures(()) is None
 
 
 def test_the_best_is_found_under_each_network(report: RunReport) -> None:
-    best = {
-        (r["network"], r["set"]) for r in report.rows if reports.is_best(report.rows, r)
-    }
+    best = {(r.network, r.set) for r in report.rows if reports.is_best(report.rows, r)}
     assert ("convnet-32", "dm") in best
     assert ("mlp", "random") in best
     assert ("vit", "random") in best
@@ -90,6 +83,6 @@ def test_bars_are_as_long_as_the_figures(report: RunReport) -> None:
     assert found is not None
     axis = figures.architectures(found, "dm").axes[0]
     lengths = sorted(bar.get_width() for bar in axis.patches)
-    expected = sorted(r["mean"] for r in found.cells.values() if r["set"] != "full")
+    expected = sorted(r.mean for r in found.cells.values() if r.set != "full")
     np.testing.assert_allclose(lengths, expected)
     assert [label.get_text() for label in axis.get_yticklabels()] == found.networks

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from jaxdd.records import Row
 from jaxdd.report import figures
 
 
@@ -74,9 +75,9 @@ def test_curves_of_negative_values_are_linear() -> None:
 
 def test_bars_show_every_row_with_its_spread() -> None:
     rows = [
-        {"set": "dm", "metric": "accuracy", "mean": 0.8, "std": 0.01},
-        {"set": "random", "metric": "accuracy", "mean": 0.6, "std": 0.02},
-        {"set": "dm", "metric": "representation_mse", "mean": 0.5, "std": 0.1},
+        Row("dm", "accuracy", 0.8, 0.01),
+        Row("random", "accuracy", 0.6, 0.02),
+        Row("dm", "representation_mse", 0.5, 0.1),
     ]
     figure = figures.bars(rows, "dm")
     first = figure.axes[0]

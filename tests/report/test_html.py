@@ -2,15 +2,13 @@
 
 import re
 
-from jaxdd.records import Expected
+from jaxdd.records import Expected, Row
 from jaxdd.report import html, report
 from jaxdd.report.report import RunReport
 
-ROW = {"seeds": 2, "network": "convnet-4", "protocol": "plain", "values": [0.1, 0.2]}
 
-
-def row(name: str, metric: str, mean: float) -> dict:
-    return {"set": name, "metric": metric, "mean": mean, "std": 0.01, **ROW}
+def row(name: str, metric: str, mean: float) -> Row:
+    return Row(name, metric, mean, 0.01, 2, "convnet-4", "plain", (0.1, 0.2))
 
 
 def example(**changes) -> RunReport:
@@ -92,7 +90,7 @@ def test_worse_than_random_is_said() -> None:
 
 def test_rows_of_a_metric_stand_together() -> None:
     rows = report.by_metric(example().rows)
-    assert [r["metric"] for r in rows] == ["representation_mse"] * 3 + ["knn"] * 2
+    assert [r.metric for r in rows] == ["representation_mse"] * 3 + ["knn"] * 2
 
 
 def test_report_comes_back_from_disk(tmp_path) -> None:

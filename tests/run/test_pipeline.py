@@ -100,7 +100,7 @@ def test_the_set_carries_its_description(finished: RunConfig) -> None:
     made = artefact.load(folder_of(finished) / "set")
     assert made.meta.method == "dm"
     assert made.meta.label_kind == "hard"
-    assert made.meta.rows[0]["set"] == "dm"
+    assert made.meta.rows[0].set == "dm"
     assert made.meta.protocol == TINY
     assert made.meta.config["distill.batch"] == finished.distill.batch
     np.testing.assert_array_equal(made.synthetic.target, np.arange(4))
@@ -115,7 +115,7 @@ def test_a_finished_run_only_reports(finished, dataset, monkeypatch) -> None:
     monkeypatch.setattr(RunContext, "measure", never)
     said: list[str] = []
     report = pipeline.run(finished, dataset=dataset, say=said.append)
-    assert report.rows[0]["set"] == "dm"
+    assert report.rows[0].set == "dm"
     assert any("--overwrite" in line for line in said)
 
 
@@ -199,12 +199,12 @@ def test_seeds_share_one_compilation(dataset, tmp_path: Path, monkeypatch) -> No
 
 def test_several_seeds_make_one_report(dataset, tmp_path: Path) -> None:
     report = pipeline.run(configuration(tmp_path, seeds=2), dataset=dataset)
-    assert all(row["seeds"] == 2 for row in report.rows)
+    assert all(row.seeds == 2 for row in report.rows)
     own = report.rows[0]
-    assert own["mean"] == pytest.approx(np.mean(own["values"]))
-    for seed, value in enumerate(own["values"]):
+    assert own.mean == pytest.approx(np.mean(own.values))
+    for seed, value in enumerate(own.values):
         made = artefact.load(tmp_path / "run" / f"set-seed{seed}")
-        assert made.meta.rows[0]["values"] == [value]
+        assert made.meta.rows[0].values == (value,)
 
 
 @pytest.mark.parametrize(
@@ -274,7 +274,9 @@ def test_verify_agrees_and_notices(finished, monkeypatch, dataset, capsys) -> No
     assert verify.verify(folder_of(finished), finished)
     place = folder_of(finished) / "set"
     made = artefact.load(place)
-    rows = tuple(row | {"mean": row["mean"] + 0.5} for row in made.meta.rows)
+    rows = tuple(
+        dataclasses.replace(row, mean=row.mean + 0.5) for row in made.meta.rows
+    )
     changed = made._replace(meta=dataclasses.replace(made.meta, rows=rows))
     other = folder_of(finished).parent / "changed"
     artefact.save(changed, other)

@@ -128,7 +128,7 @@ def test_an_evaluation_is_the_same_in_groups() -> None:
         for part in ("seeds0+3", "seeds4+7", "seed9")
     }
     for row, other in zip(found.rows, expected.rows, strict=True):
-        np.testing.assert_allclose(row["values"], other["values"], atol=1e-4)
+        np.testing.assert_allclose(row.values, other.values, atol=1e-4)
     again = Recorder()
     more = [*seeds, 11]
     evaluate(

@@ -99,7 +99,7 @@ def test_students_learn_from_the_logits_at_the_learned_rate():
         )
         row = evaluate([made], data, seeds=[0]).find("dm", "calibration_error")
         assert row is not None
-        return row["mean"]
+        return row.mean
 
     rate = float(found.hyper["learning_rate"])
     brought = calibration(found, "soft_cross_entropy")
