@@ -4,8 +4,13 @@ python experiments/tables.py            # or: make docs
 """
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+from jaxdd.evaluation import is_krr
+from jaxdd.records import Row, from_dict
+from jaxdd.report.tables import Cell, markdown, spread
 
 HERE = Path(__file__).resolve().parent
 README = HERE.parent / "README.md"
@@ -35,23 +40,20 @@ def main() -> None:
 
 def _quality() -> str:
     """One line per finished run and metric."""
-    lines = [
-        "| run | metric | the set | " + " | ".join(SETS) + " |",
-        "| --- " * (len(SETS) + 3) + "|",
-    ]
+    lines = []
     for path in sorted((HERE / "results").glob("*.json")):
-        result = json.loads(path.read_text())
-        first = result["rows"][0]["network"]
-        for network in dict.fromkeys(row["network"] for row in result["rows"]):
-            by_kernel = network.startswith("krr ")
+        whole = _rows_of(json.loads(path.read_text()))
+        first = whole[0].network
+        for network in dict.fromkeys(row.network for row in whole):
+            rows = [row for row in whole if row.network == network]
+            by_kernel = is_krr(rows[0])
             if network != first and not by_kernel:
                 continue  # in a table of its own
-            rows = [row for row in result["rows"] if row["network"] == network]
-            for metric in dict.fromkeys(row["metric"] for row in rows):
+            for metric in dict.fromkeys(row.metric for row in rows):
                 if metric not in UNTOLD:
                     label = f"{metric} by {network}" if by_kernel else metric
                     lines.append(_line(path.stem, metric, label, rows))
-    return "\n".join(lines) if len(lines) > 2 else ""
+    return markdown(("run", "metric", "the set", *SETS), lines) if lines else ""
 
 
 def _architectures() -> str:
@@ -59,41 +61,39 @@ def _architectures() -> str:
     tables = []
     for path in sorted((HERE / "results").glob("*_architectures.json")):
         result = json.loads(path.read_text())
-        rows = [row for row in result["rows"] if row["metric"] == "accuracy"]
-        cells = {(row["network"], row["set"]): row for row in rows}
-        sets = list(dict.fromkeys(row["set"] for row in rows))
+        rows = [row for row in _rows_of(result) if row.metric == "accuracy"]
+        cells = {(row.network, row.set): row for row in rows}
+        sets = list(dict.fromkeys(row.set for row in rows))
         minutes = sum(result["seconds"].values()) / 60
         time = f", {minutes:.0f} min" if minutes >= 1 else ""  # else it was resumed
-        lines = [
-            f"| [{path.stem}](experiments/results/{path.name}){time} |"
-            f" {' | '.join(sets)} | students |",
-            "| --- " * (len(sets) + 2) + "|",
-        ]
-        for network in dict.fromkeys(row["network"] for row in rows):
-            shown = " | ".join(_cell(cells.get((network, name))) for name in sets)
-            seeds = cells[network, sets[0]]["seeds"]
-            lines.append(f"| {network} | {shown} | {seeds} |")
-        tables.append("\n".join(lines))
+        lines = []
+        for network in dict.fromkeys(row.network for row in rows):
+            shown = [_cell(cells.get((network, name))) for name in sets]
+            seeds = str(cells[network, sets[0]].seeds)
+            lines.append([Cell(network), *shown, Cell(seeds)])
+        name = f"[{path.stem}](experiments/results/{path.name}){time}"
+        tables.append(markdown((name, *sets, "students"), lines))
     return "\n\n".join(tables)
 
 
-def _line(name: str, metric: str, label: str, rows: list[dict[str, Any]]) -> str:
-    found = {row["set"]: row for row in rows if row["metric"] == metric}
-    own = next((row for key, row in found.items() if key not in SETS), None)
-    cells = [_cell(own), *(_cell(found.get(key)) for key in SETS)]
-    return f"| [{name}](experiments/results/{name}.json) | {label} | " + " | ".join(
-        [f"**{cells[0]}**" if own else "", *cells[1:]]
-    ) + " |"  # fmt: skip
+def _rows_of(result: dict[str, Any]) -> tuple[Row, ...]:
+    return from_dict(tuple[Row, ...], result["rows"])
 
 
-def _cell(row: dict[str, Any] | None) -> str:
-    if row is None:
-        return ""
-    if row["metric"] == "representation_mse":
-        return f"{row['mean']:.3f} ± {row['std']:.3f}"
-    if row["seeds"] == 1:
-        return f"{100 * row['mean']:.1f} %"
-    return f"{100 * row['mean']:.1f} ± {100 * row['std']:.1f} %"
+def _line(name: str, metric: str, label: str, rows: list[Row]) -> list[Cell]:
+    by_set = {row.set: row for row in rows if row.metric == metric}
+    own = next((row for key, row in by_set.items() if key not in SETS), None)
+    return [
+        Cell(f"[{name}](experiments/results/{name}.json)"),
+        Cell(label),
+        _cell(own)._replace(own=True),
+        *(_cell(by_set.get(key)) for key in SETS),
+    ]
+
+
+def _cell(row: Row | None) -> Cell:
+    """Mean and deviation, briefly: one sign of percent for both."""
+    return Cell("" if row is None else spread(row).replace(" % ±", " ±"))
 
 
 def _speed() -> str:
@@ -103,19 +103,16 @@ def _speed() -> str:
         for line in path.read_text().splitlines():
             row = json.loads(line)
             newest[row.get("benchmark", "")] = row
-    lines = [
-        "| benchmark | ours | other program | speed, best | median |",
-        "| --- | --- | --- | --- | --- |",
-    ]
+    lines = []
     for name, row in newest.items():
         for part, ours, theirs in SIDES:
             if ours in row and theirs in row:
-                best, median = (_speed_of(row, part, ours, theirs, k) for k in KINDS)
-                lines.append(
-                    f"| {name}{part} | {_measured(row, ours)} | "
-                    f"{_measured(row, theirs)} | {best:.2f}x | {median:.2f}x |"
-                )
-    return "\n".join(lines) if len(lines) > 2 else ""
+                seconds = [_measured(row, who) for who in (ours, theirs)]
+                of = partial(_speed_of, row, part, ours, theirs)
+                ratios = [f"{of(kind):.2f}x" for kind in KINDS]
+                lines.append(map(Cell, (f"{name}{part}", *seconds, *ratios)))
+    heads = ("benchmark", "ours", "other program", "speed, best", "median")
+    return markdown(heads, lines) if lines else ""
 
 
 def _speed_of(

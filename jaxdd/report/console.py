@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from jaxdd.evaluation import is_krr
-from jaxdd.records import Row
 from jaxdd.report import report as reports
-from jaxdd.report.metrics import LOWER_IS_BETTER, WITHOUT_ORDER, number, title_of
+from jaxdd.report import tables
 from jaxdd.report.report import RunReport
+from jaxdd.report.tables import Table
 
 __all__ = ["say", "show", "show_report", "table"]
+
+_HEADS = ("metric", "set", "mean", "std", "seeds", "network")
+_NUMBERS = ("mean", "std", "seeds", "ridge")
 
 
 def say(line: str) -> None:
@@ -47,9 +50,9 @@ def table(
       left: columns that are aligned to the left; the others hold numbers.
     """
     from rich import box
-    from rich.table import Table
+    from rich import table as rich_table
 
-    made = Table(
+    drawn = rich_table.Table(
         title=title or None,
         title_justify="left",
         box=box.SIMPLE_HEAD,
@@ -57,22 +60,23 @@ def table(
     )
     for position, head in enumerate(heads):
         justify = "left" if position < left else "right"
-        made.add_column(
+        drawn.add_column(
             head, justify=justify, no_wrap=position == 0 or position >= left
         )
     for row in rows:
-        made.add_row(*row)
-    return made
+        drawn.add_row(*row)
+    return drawn
 
 
 def show_report(report: RunReport, folder: Path) -> None:
     """The rows as a table, and where the figures and the page are."""
     if any(not is_krr(row) for row in report.rows):
-        show(_rows(report))
+        own = reports.main_rows(report.rows)
+        show(_drawn(tables.of_networks(report, own, _HEADS)))
     if across := reports.architectures(report.rows):
-        show(_architectures(across))
-    if found := reports.regressions(report.rows):
-        show(_regressions(report, found))
+        show(_drawn(tables.across_networks(across)))
+    if reports.regressions(report.rows):
+        show(_drawn(tables.of_regressions(report)))
     for note in report.notes:
         say(f"note: {note}")
     for line in _facts(report):
@@ -81,102 +85,19 @@ def show_report(report: RunReport, folder: Path) -> None:
         say(place)
 
 
-def _rows(report: RunReport) -> Any:
-    from rich import box
-    from rich.table import Table
-
-    size, name = report.set.get("size", 0), report.dataset.get("name", "")
-    table = Table(
-        title=f"{report.method} on {name}: {size:,} images",
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-    )
-    for head in ("metric", "set"):
-        table.add_column(head, no_wrap=True)
-    for head in ("mean", "std", "seeds"):
-        table.add_column(head, justify="right", no_wrap=True)
-    table.add_column("student", style="dim")
-    last = ""
-    main = [r for r in reports.main_rows(report.rows) if not is_krr(r)]
-    for row in reports.by_metric(tuple(main)):
-        metric = row.metric
-        if last and metric != last:
-            table.add_section()
-        table.add_row(*_cells(report, row, metric != last), style=_style(report, row))
-        last = metric
-    return table
-
-
-def _architectures(found: reports.Architectures) -> Any:
-    """Networks by sets, and the mean over those that are not the protocol's own."""
-    from rich import box
-    from rich.table import Table
-
-    title = f"{title_of(found.metric)} by network"
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
-    table.add_column("network", no_wrap=True)
-    for name in found.sets:
-        table.add_column(name, justify="right", no_wrap=True)
-    for network in found.networks:
-        rows = [found.cells.get((network, name)) for name in found.sets]
-        table.add_row(network, *(_mean(found.metric, row) for row in rows))
-    table.add_section()
-    means = [
-        number(found.metric, found.unseen[name]) if name in found.unseen else ""
-        for name in found.sets
-    ]
-    table.add_row("mean, first aside", *means)
-    return table
-
-
-def _regressions(report: RunReport, rows: tuple[Row, ...]) -> Any:
-    """Kernels by sets; what these rows are is said above them."""
-    from rich import box
-    from rich.table import Table
-
-    size, name = report.set.get("size", 0), report.dataset.get("name", "")
-    title = f"{report.method} on {name}: {size:,} images, kernel ridge regression"
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
-    for head in ("kernel", "metric", "set"):
-        table.add_column(head, no_wrap=True)
-    for head in ("mean", "std", "seeds", "ridge"):
-        table.add_column(head, justify="right", no_wrap=True)
-    ridges = {
-        (r.network, r.set): number("ridge", r.mean) for r in rows if r.metric == "ridge"
-    }
-    for row in rows:
-        if row.metric not in WITHOUT_ORDER:
-            metric, name, *figures, network = _cells(report, row, True)
-            cells = (network, metric, name, *figures, ridges[network, name])
-            table.add_row(*cells, style=_style(report, row))
-    return table
-
-
-def _mean(metric: str, row: Row | None) -> str:
-    if row is None:
-        return ""
-    mean = number(metric, row.mean)
-    return f"{mean} ± {number(metric, row.std)}" if row.seeds > 1 else mean
-
-
-def _cells(report: RunReport, row: Row, first: bool) -> list[str]:
-    metric = row.metric
-    arrow = "↓" if metric in LOWER_IS_BETTER else "↑"
-    top = reports.is_best(report.rows, row)
-    mean = number(metric, row.mean)
-    return [
-        f"{title_of(metric)} {arrow}" if first else "",
-        row.set,
-        f"[bold]{mean}[/bold]" if top else mean,
-        number(metric, row.std) if row.seeds > 1 else "–",
-        str(row.seeds),
-        row.network,
-    ]
-
-
-def _style(report: RunReport, row: Row) -> str:
-    return "cyan" if row.set == report.method else ""
+def _drawn(content: Table) -> Any:
+    """A report's table: the set's own lines in colour, the best figures bold."""
+    left = [kind not in _NUMBERS for kind in content.kinds]
+    drawn = table(content.heads, (), title=content.title, left=left.count(True))
+    for column, text in zip(drawn.columns, left, strict=True):
+        column.justify, column.no_wrap = "left" if text else "right", True
+    for line in content.lines:
+        if line.first and drawn.rows:
+            drawn.add_section()
+        texts = [f"[bold]{c.text}[/bold]" if c.best else c.text for c in line.cells]
+        own = any(cell.own for cell in line.cells)
+        drawn.add_row(*texts, style="cyan" if own else "")
+    return drawn
 
 
 def _facts(report: RunReport) -> list[str]:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jaxdd.records import Row
-from jaxdd.report.metrics import LOWER_IS_BETTER, number, title_of
+from jaxdd.report.metrics import metric_of, number, title_of
+from jaxdd.report.style import ACCENT, INK, MUTED, SOFT
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from jaxdd.report.report import Architectures
 
 __all__ = ["architectures", "bars", "contrast", "curves", "grid", "png"]
-
-_INK, _MUTED, _ACCENT, _SOFT = "#1f2430", "#6b7280", "#2f5fd0", "#c3cad6"
 
 
 def contrast(image: np.ndarray) -> np.ndarray:
@@ -104,7 +103,7 @@ def _draw_grid(
     figure = Figure(figsize=(wide, high), dpi=160)
     axis = figure.add_axes((0.0, 0.0, 1.0, 1.0))
     axis.axis("off")
-    axis.text(gap, 0.22, title, fontsize=10, color=_INK)
+    axis.text(gap, 0.22, title, fontsize=10, color=INK)
     for (row, column), index in np.ndenumerate(rows):
         left = gap + column * step_x
         top = head + line + row * step_y
@@ -158,8 +157,8 @@ def curves(
     drawn = [values for values in drawn if values.size]
     for values in drawn:
         steps = np.arange(1, len(values) + 1)
-        axis.plot(steps, values, color=_ACCENT, alpha=0.3, linewidth=0.7)
-        axis.plot(steps, _smooth(values), color=_ACCENT, alpha=0.9, linewidth=1.8)
+        axis.plot(steps, values, color=ACCENT, alpha=0.3, linewidth=0.7)
+        axis.plot(steps, _smooth(values), color=ACCENT, alpha=0.9, linewidth=1.8)
     if drawn and all((values > 0).all() for values in drawn):
         axis.set_yscale("log")
         low, high = min(v.min() for v in drawn), max(v.max() for v in drawn)
@@ -167,10 +166,10 @@ def curves(
         axis.yaxis.set_major_locator(LogLocator(subs=subs))
         axis.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
         axis.yaxis.set_minor_formatter(NullFormatter())
-    axis.set_xlabel("outer step", fontsize=9, color=_MUTED)
-    axis.set_ylabel(metric.replace("_", " "), fontsize=9, color=_MUTED)
+    axis.set_xlabel("outer step", fontsize=9, color=MUTED)
+    axis.set_ylabel(metric.replace("_", " "), fontsize=9, color=MUTED)
     seeds = f", {len(drawn)} seeds" if len(drawn) > 1 else ""
-    axis.set_title(title + seeds, loc="left", fontsize=10, color=_INK)
+    axis.set_title(title + seeds, loc="left", fontsize=10, color=INK)
     _quiet(axis)
     axis.grid(True, which="both", color="#e8ebf0", linewidth=0.6)
     return figure
@@ -232,7 +231,7 @@ def architectures(found: Architectures, own: str = "") -> Figure:
     axis = figure.subplots()
     greys = ("#c3cad6", "#8d97a8", "#dfe3ea", "#5d6675")
     others = [name for name in sets if name != own]
-    colours = dict(zip(others, greys * len(others), strict=False)) | {own: _ACCENT}
+    colours = dict(zip(others, greys * len(others), strict=False)) | {own: ACCENT}
     for index, name in enumerate(sets):
         rows = {n: found.cells[n, name] for n in names if (n, name) in found.cells}
         place = (
@@ -241,17 +240,17 @@ def architectures(found: Architectures, own: str = "") -> Figure:
         mean = np.asarray([row.mean for row in rows.values()])
         std = np.asarray([row.std for row in rows.values()])
         axis.barh(place, mean, height=0.9 * height, color=colours[name], label=name)
-        bars = {"fmt": "none", "ecolor": _INK, "elinewidth": 0.8, "capsize": 2.0}
+        bars = {"fmt": "none", "ecolor": INK, "elinewidth": 0.8, "capsize": 2.0}
         several = std > 0
         axis.errorbar(mean[several], place[several], xerr=std[several], **bars)
         for at, value, spread in zip(place, mean, std, strict=True):
             text = f"  {number(found.metric, value)}"
-            axis.text(value + spread, at, text, va="center", fontsize=7, color=_INK)
+            axis.text(value + spread, at, text, va="center", fontsize=7, color=INK)
     axis.set_yticks(np.arange(len(names)), names, fontsize=9)
     axis.invert_yaxis()
     axis.set_xticks([])
     axis.margins(x=0.15)
-    axis.set_title(title_of(found.metric), loc="left", fontsize=9, color=_INK)
+    axis.set_title(title_of(found.metric), loc="left", fontsize=9, color=INK)
     figure.legend(loc="outside lower left", ncols=4, fontsize=8, frameon=False)
     _quiet(axis)
     axis.spines["bottom"].set_visible(False)
@@ -264,11 +263,11 @@ def _bar_panel(axis: Any, rows: Sequence[Row], metric: str, own: str) -> None:
     mean = np.asarray([row.mean for row in rows], np.float64)
     std = np.asarray([row.std or 0.0 for row in rows], np.float64)
     for where, row, value in zip(place, rows, mean, strict=True):
-        style = _ALL if row.set == "full" else {"color": _SOFT}
-        style = {"color": _ACCENT} if row.set == own else style
+        style = _ALL if row.set == "full" else {"color": SOFT}
+        style = {"color": ACCENT} if row.set == own else style
         axis.barh(where, value, height=0.62, **style)
     spread = std > 0
-    bars = {"fmt": "none", "ecolor": _INK, "elinewidth": 1.0, "capsize": 2.5}
+    bars = {"fmt": "none", "ecolor": INK, "elinewidth": 1.0, "capsize": 2.5}
     axis.errorbar(mean[spread], place[spread], xerr=std[spread], **bars)
     reach = float(np.nanmax(mean + std)) if len(rows) else 1.0
     for where, value, end in zip(place, mean, mean + std, strict=True):
@@ -277,23 +276,24 @@ def _bar_panel(axis: Any, rows: Sequence[Row], metric: str, own: str) -> None:
     axis.set_yticks(place, [row.set for row in rows], fontsize=9)
     axis.set_xlim(0, 1.3 * reach)
     axis.set_xticks([])
-    better = "lower is better" if metric in LOWER_IS_BETTER else "higher is better"
-    axis.set_title(f"{title_of(metric)} ({better})", loc="left", fontsize=9, color=_INK)
+    known = metric_of(metric)
+    title = f"{known.title} ({known.better} is better)"
+    axis.set_title(title, loc="left", fontsize=9, color=INK)
     _quiet(axis)
     axis.spines["bottom"].set_visible(False)
     axis.tick_params(length=0)
 
 
 # The full data set is what the others are measured against, no competitor.
-_ALL = {"facecolor": "white", "edgecolor": _SOFT, "hatch": "////", "linewidth": 1.0}
+_ALL = {"facecolor": "white", "edgecolor": SOFT, "hatch": "////", "linewidth": 1.0}
 
 
 def _quiet(axis: Any) -> None:
     for side in ("top", "right"):
         axis.spines[side].set_visible(False)
     for side in ("left", "bottom"):
-        axis.spines[side].set_color(_SOFT)
-    axis.tick_params(which="both", colors=_MUTED, labelsize=8)
+        axis.spines[side].set_color(SOFT)
+    axis.tick_params(which="both", colors=MUTED, labelsize=8)
 
 
 def png(figure: Figure) -> bytes:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from jaxdd.report.style import ACCENT, BIASED, INK, MUTED, SOFT
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -14,13 +16,6 @@ if TYPE_CHECKING:
 
 __all__ = ["adjoints"]
 
-_INK, _MUTED, _EXACT, _BIASED, _SOFT = (
-    "#1f2430",
-    "#6b7280",
-    "#2f5fd0",
-    "#d9822b",
-    "#c3cad6",
-)
 _ROUNDING = 1e-4  # a bias below is rounding, of float32 after many steps
 _NOTHING = 1e-12  # a variance below
 _SEVERAL = 30.0  # ratios from here on a logarithmic scale
@@ -51,13 +46,13 @@ def adjoints(comparison: Comparison, title: str = "") -> Figure:
         layout="constrained",
     )
     axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
-    colours = [_EXACT if row.bias < _ROUNDING else _BIASED for row in rows]
+    colours = [ACCENT if row.bias < _ROUNDING else BIASED for row in rows]
     for axis, panel in zip(axes, panels, strict=True):
         _draw(axis, panel, colours)
     axes[0].set_yticks(np.arange(len(rows)), [row.adjoint for row in rows], fontsize=9)
     axes[0].set_ylim(len(rows) - 0.45, -0.6)
     if title:
-        figure.suptitle(title, x=0.01, ha="left", fontsize=10, color=_INK)
+        figure.suptitle(title, x=0.01, ha="left", fontsize=10, color=INK)
     return figure
 
 
@@ -110,13 +105,13 @@ def _draw(axis: Any, panel: _Panel, colours: list[str]) -> None:
             textcoords="offset points",
             va="center",
             fontsize=8,
-            color=_INK,
+            color=INK,
         )
     scale = " (log)" if panel.logarithmic else ""
-    axis.set_title(panel.title + scale, loc="left", fontsize=9, color=_INK)
+    axis.set_title(panel.title + scale, loc="left", fontsize=9, color=INK)
     axis.set_xticks([])
     axis.minorticks_off()
     for side in ("top", "right", "bottom"):
         axis.spines[side].set_visible(False)
-    axis.spines["left"].set_color(_SOFT)
-    axis.tick_params(length=0, colors=_MUTED)
+    axis.spines["left"].set_color(SOFT)
+    axis.tick_params(length=0, colors=MUTED)

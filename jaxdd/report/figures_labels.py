@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from jaxdd.report.style import INK, MUTED
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["labels"]
 
-_INK, _MUTED = "#1f2430", "#6b7280"
 _MOST = 100  # rows, and columns, that can be told apart
 _WRITTEN = 20  # rows and columns up to which values and names are written
 
@@ -40,16 +41,16 @@ def labels(
     limit = float(np.abs(shown).max()) or 1.0
     image = axis.imshow(shown, cmap="RdBu_r", vmin=-limit, vmax=limit, aspect="auto")
     figure.colorbar(image, ax=axis, shrink=0.8).ax.tick_params(labelsize=7)
-    axis.set_title(title, fontsize=9, color=_INK, loc="left")
-    axis.set_ylabel("image", fontsize=8, color=_MUTED)
-    axis.tick_params(colors=_MUTED, labelsize=7, length=0)
+    axis.set_title(title, fontsize=9, color=INK, loc="left")
+    axis.set_ylabel("image", fontsize=8, color=MUTED)
+    axis.tick_params(colors=MUTED, labelsize=7, length=0)
     names = [str(name)[:12] for name in class_names] or list(map(str, range(columns)))
     if columns <= _WRITTEN:
         axis.set_xticks(range(columns), names[:columns], rotation=60, ha="right")
     if max(rows, columns) <= _WRITTEN:
         axis.set_yticks(range(rows))
         for (row, column), value in np.ndenumerate(shown):
-            colour = "white" if abs(value) > 0.6 * limit else _INK
+            colour = "white" if abs(value) > 0.6 * limit else INK
             axis.text(
                 *(column, row, f"{value:.2f}"),
                 ha="center",

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from html import escape
+from pathlib import Path
 from typing import Any
 
 from jaxdd.evaluation import is_krr
 from jaxdd.records import Row
 from jaxdd.report import report as reports
-from jaxdd.report.html_style import PAGE, STYLE
-from jaxdd.report.metrics import LOWER_IS_BETTER, WITHOUT_ORDER, number, title_of
+from jaxdd.report import tables
+from jaxdd.report.metrics import metric_of, number, title_of
 from jaxdd.report.report import RunReport
+from jaxdd.report.tables import Cell, Table
 
 __all__ = ["page"]
+
+_BESIDE = Path(__file__).parent
 
 _CAPTIONS = {
     "rows": "The rows of the table below; whiskers, where there are several seeds, are"
@@ -65,7 +69,10 @@ def page(report: RunReport, pictures: Mapping[str, bytes]) -> str:
         _section("Repeat it", f"<pre>{escape(report.command)}</pre>"),
     ]
     title = escape(f"{report.method} on {report.dataset.get('name', 'data')}")
-    return PAGE.format(title=title, style=STYLE, body="\n".join(filter(None, parts)))
+    shell, style = (
+        _BESIDE.joinpath(f"page.{end}").read_text() for end in ("html", "css")
+    )
+    return shell.format(title=title, style=style, body="\n".join(filter(None, parts)))
 
 
 def _header(report: RunReport) -> str:
@@ -119,7 +126,7 @@ def _card(name: str, metric: str, row: Row, style: str, by: str = "") -> str:
 
 
 def _comparison(metric: str, own: float, random: float) -> str:
-    if metric in LOWER_IS_BETTER:
+    if metric_of(metric).better == "lower":
         text, better = f"{own / random:.2f}×", own < random
         what = "of the random subset's error"
     else:
@@ -160,86 +167,17 @@ def _loss(report: RunReport) -> str:
 
 def _rows(report: RunReport) -> str:
     heads = ("metric", "set", "mean", "std", "seeds", "network", "protocol")
-    trained = tuple(row for row in report.rows if not is_krr(row))
-    if not trained:
-        return ""
-    lines, last = [], ""
-    for row in reports.by_metric(trained):
-        metric = row.metric
-        cells = [
-            _measured(metric) if metric != last else "",
-            *_figures(row),
-            row.network,
-            row.protocol,
-        ]
-        lines.append(_line(report, row, heads, cells, metric != last))
-        last = metric
     note = "<p class=muted>Bold: best of its metric, the full data set aside.</p>"
-    return _table(heads, lines) + note
+    return _table(tables.of_networks(report, report.rows, heads), note)
 
 
 def _regressions(report: RunReport) -> str:
-    """Rows that no network is behind, in a table of their own, kernel by kernel."""
-    heads = ("kernel", "metric", "set", "mean", "std", "seeds", "ridge")
-    rows, lines, last = reports.regressions(report.rows), [], ""
-    ridges = {
-        (row.network, row.set): number("ridge", row.mean)
-        for row in rows
-        if row.metric == "ridge"
-    }
-    for row in rows:
-        if row.metric in WITHOUT_ORDER:
-            continue
-        kernel = row.network
-        cells = [kernel, _measured(row.metric), *_figures(row)]
-        cells.append(ridges[kernel, row.set])
-        lines.append(_line(report, row, heads, cells, kernel != last))
-        last = kernel
     note = (
         "<p class=muted>The set predicts the test images itself, as the support of a"
         " regression; no network is trained, and these figures are none of networks."
         " The ridge is the one used, in units of the kernel's mean eigenvalue.</p>"
     )
-    return _table(heads, lines) + note if lines else ""
-
-
-def _measured(metric: str) -> str:
-    return f"{title_of(metric)} {'↓' if metric in LOWER_IS_BETTER else '↑'}"
-
-
-def _figures(row: Row) -> list[str]:
-    """Set, mean, deviation, and number of seeds."""
-    metric, several = row.metric, row.seeds > 1
-    spread = number(metric, row.std) if several else "–"
-    return [row.set, number(metric, row.mean), spread, str(row.seeds)]
-
-
-def _line(
-    report: RunReport,
-    row: Row,
-    heads: Sequence[str],
-    cells: Sequence[str],
-    first: bool,
-) -> str:
-    marks = {
-        "first": first,
-        "own": row.set == report.method,
-        "best": reports.is_best(report.rows, row),
-    }
-    style = " ".join(name for name, holds in marks.items() if holds)
-    inner = "".join(
-        f'<td class="{head}">{escape(str(cell))}</td>'
-        for head, cell in zip(heads, cells, strict=True)
-    )
-    return f'<tr class="{style}">{inner}</tr>'
-
-
-def _table(heads: Sequence[str], lines: Sequence[str]) -> str:
-    head = "".join(f"<th class={name}>{name}</th>" for name in heads)
-    return (
-        f'<div class="scroll"><table><thead><tr>{head}</tr></thead>'
-        f"<tbody>{''.join(lines)}</tbody></table></div>"
-    )
+    return _table(tables.of_regressions(report), note)
 
 
 def _architectures(report: RunReport, pictures: Mapping[str, bytes]) -> tuple[str, ...]:
@@ -247,32 +185,35 @@ def _architectures(report: RunReport, pictures: Mapping[str, bytes]) -> tuple[st
     found = reports.architectures(report.rows)
     if found is None:
         return ()
-    lines = []
-    for network in found.networks:
-        cells = [_cell(found, network, name) for name in found.sets]
-        lines.append(f"<tr><td>{escape(network)}</td>{''.join(cells)}</tr>")
-    means = [
-        f"<td class=mean>{number(found.metric, found.unseen[name])}</td>"
-        if name in found.unseen
-        else "<td></td>"
-        for name in found.sets
-    ]
-    lines.append(f"<tr class=first><td>mean, first aside</td>{''.join(means)}</tr>")
-    heads = "".join(f"<th class=mean>{escape(name)}</th>" for name in found.sets)
-    table = (
-        f'<div class="scroll"><table><thead><tr><th>network</th>{heads}</tr></thead>'
-        f"<tbody>{''.join(lines)}</tbody></table></div>"
+    picture = _figure(pictures, "architectures")
+    return picture, _table(tables.across_networks(found))
+
+
+def _table(table: Table, note: str = "") -> str:
+    """A table with the note below it; nothing where it has no lines."""
+    if not table.lines:
+        return ""
+    heads = "".join(
+        f"<th class={kind or 'name'}>{escape(head)}</th>"
+        for head, kind in zip(table.heads, table.kinds, strict=True)
     )
-    return _figure(pictures, "architectures"), table
+    lines = "".join(
+        f"<tr{' class=first' * line.first}>"
+        + "".join(map(_cell, line.cells, table.kinds))
+        + "</tr>"
+        for line in table.lines
+    )
+    return (
+        f'<div class="scroll"><table><thead><tr>{heads}</tr></thead>'
+        f"<tbody>{lines}</tbody></table></div>{note}"
+    )
 
 
-def _cell(found: reports.Architectures, network: str, name: str) -> str:
-    row = found.cells.get((network, name))
-    if row is None:
-        return "<td></td>"
-    spread = f" ± {number(found.metric, row.std)}" if row.seeds > 1 else ""
-    text = f"{number(found.metric, row.mean)}{spread}"
-    return f"<td class=mean>{text} <small>({row.seeds})</small></td>"
+def _cell(cell: Cell, kind: str) -> str:
+    marks = {kind or "name": True, "own": cell.own, "best": cell.best}
+    style = " ".join(name for name, holds in marks.items() if holds)
+    note = f" <small>{escape(cell.note)}</small>" if cell.note else ""
+    return f'<td class="{style}">{escape(cell.text)}{note}</td>'
 
 
 def _notes(report: RunReport) -> str:

@@ -11,7 +11,7 @@ from jaxdd import whiten
 from jaxdd.base import Distilled
 from jaxdd.report import figures, figures_labels
 from jaxdd.report import report as reports
-from jaxdd.report.metrics import WITHOUT_ORDER
+from jaxdd.report.metrics import metric_of
 from jaxdd.report.report import RunReport
 
 __all__ = ["draw", "images"]
@@ -52,7 +52,7 @@ def draw(report: RunReport, distilled: Distilled, runs: Histories) -> dict[str, 
     if any(len(run.get("loss", ())) for run in runs):
         drawn["loss"] = figures.curves(runs)
     shown = reports.main_rows(report.rows)
-    shown = [row for row in shown if row.metric not in WITHOUT_ORDER]
+    shown = [row for row in shown if metric_of(row.metric).better]
     if shown:
         drawn["rows"] = figures.bars(shown, report.method)
     across = reports.architectures(report.rows)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from jaxdd import files
 from jaxdd.evaluation import is_krr
 from jaxdd.records import Expected, Row, from_dict, to_dict
-from jaxdd.report.metrics import LOWER_IS_BETTER, WITHOUT_ORDER
+from jaxdd.report.metrics import metric_of
 
 __all__ = [
     "Architectures",
@@ -141,12 +141,12 @@ def best(
     ]
     if not means:
         return None
-    return min(means) if metric in LOWER_IS_BETTER else max(means)
+    return min(means) if metric_of(metric).better == "lower" else max(means)
 
 
 def is_best(rows: tuple[Row, ...], row: Row) -> bool:
     """Whether a row has the best mean of its metric under its network."""
-    if row.metric in WITHOUT_ORDER:
+    if metric_of(row.metric).better is None:
         return False
     top = best(rows, row.metric, row.network)
     return row.set != "full" and row.mean == top
