@@ -195,24 +195,20 @@ def _loss_gradient(
     """Value, metrics and gradient, means over the members."""
     pieces = batch.extra if isinstance(batch.extra, Segment) else None
     if parts.members == 1:
-        batch = _with_piece(batch, tree.take(pieces, 0)) if pieces else batch
+        batch = batch._replace(extra=tree.take(pieces, 0)) if pieces else batch
         return _loss_of_one(params, parts, batch, variables, assets, keys, rows)
 
     # Mapped are the gradients, not the losses, so that only one member's activations
     # are held at a time.
     def one(member: tuple[Variables, PyTree, Key]) -> tuple:
-        own, piece, key = member
-        given = _with_piece(batch, piece) if pieces else batch
-        new = keys._replace(objective=key)
-        return _loss_of_one(params, parts, given, own, assets, new, rows)
+        network, piece, key = member
+        part = batch._replace(extra=piece) if pieces else batch
+        member_keys = keys._replace(objective=key)
+        return _loss_of_one(params, parts, part, network, assets, member_keys, rows)
 
     draws = jax.random.split(keys.objective, parts.members)
     results = map_members(one, (variables, pieces, draws))
     return jax.tree.map(lambda leaf: jnp.mean(leaf, 0), results)
-
-
-def _with_piece(batch: Batch, piece: PyTree) -> Batch:
-    return batch._replace(extra=piece)
 
 
 def _gradient(
@@ -248,10 +244,10 @@ def _move_by_class(
     def one(carry: tuple, entry: tuple) -> tuple[tuple, Metrics]:
         (params, opt), (c, part) = carry, entry
         part = jax.tree.map(lambda leaf: leaf[None], part)._replace(step=batch.step)
-        own = keys._replace(objective=jax.random.fold_in(keys.objective, c))
+        class_keys = keys._replace(objective=jax.random.fold_in(keys.objective, c))
         rows = c * ipc + jnp.arange(ipc)
         (value, metrics), grads = _loss_gradient(
-            params, parts, part, variables, assets, own, rows
+            params, parts, part, variables, assets, class_keys, rows
         )
         return _apply(parts, params, opt, grads, value), metrics
 

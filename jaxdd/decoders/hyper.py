@@ -47,8 +47,8 @@ def with_hyper(
         return {**decoder.project(_rest(params)), "hyper": params["hyper"]}
 
     def floats(params: PyTree) -> int:
-        own = sum(leaf.size for leaf in jax.tree.leaves(params["hyper"]))
-        return decoder.floats(_rest(params)) + own
+        learned = sum(leaf.size for leaf in jax.tree.leaves(params["hyper"]))
+        return decoder.floats(_rest(params)) + learned
 
     return Decoder(init, decode, project, floats, export)
 

@@ -150,8 +150,8 @@ def trained_loss(
         if relabel is not None:
             target = jnp.where(target == relabel[0], relabel[1], target)
         if inner.augment is not None:
-            own = inner.augment.sample(key_augment, 1 if inner.paired else len(image))
-            image = inner.augment.apply(own, image)
+            draw = inner.augment.sample(key_augment, 1 if inner.paired else len(image))
+            image = inner.augment.apply(draw, image)
         output = logits(carry.params, image)
         value = losses.cross_entropy(output, target, weight)
         right = (jnp.argmax(output, -1) == target).astype(value.dtype)

@@ -241,8 +241,8 @@ def perturbed(network: Network, key: Key, vector: Array, size: float) -> Array:
     leaves = jax.tree.leaves(_unravelled(network, vector))
     keys = jax.random.split(key, len(leaves))
     moved = []
-    for own, leaf in zip(keys, leaves, strict=True):
-        way = jax.random.normal(own, leaf.shape, leaf.dtype)
+    for key_leaf, leaf in zip(keys, leaves, strict=True):
+        way = jax.random.normal(key_leaf, leaf.shape, leaf.dtype)
         change = size * leaf * way / jnp.sqrt(_squares(way))
         moved.append(leaf + change if leaf.ndim == 4 else leaf)
     return jnp.concatenate([leaf.reshape(-1) for leaf in moved])

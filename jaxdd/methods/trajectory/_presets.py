@@ -206,10 +206,10 @@ def smoke(config: type, **changes: Any) -> Any:
 
 def smoke_experts(width: int = 8, rate: float = 0.1, **changes: Any) -> Experts:
     """Two MLPs of one layer, trained for four epochs."""
-    made = Experts(
+    tiny = Experts(
         network=Mlp(width=(width,)),
         recipe=Recipe(batch=8, optimiser=sgd(rate, 0.0)),
         epochs=4,
         count=2,
     )
-    return dataclasses.replace(made, **changes)
+    return dataclasses.replace(tiny, **changes)

@@ -39,8 +39,8 @@ def test_a_step_beyond_the_threshold_changes_nothing_but_its_number():
     after, metrics = advanced(datm(task(), held), state)
     assert float(metrics["loss"]) > 1e-6
     for one, other in zip(
-        jax.tree.leaves((after.params, after.opt)),
-        jax.tree.leaves((state.params, state.opt)),
+        jax.tree.leaves((after.params, after.opt.inner_state)),
+        jax.tree.leaves((state.params, state.opt.inner_state)),
         strict=True,
     ):
         np.testing.assert_array_equal(one, other)

@@ -8,7 +8,11 @@ import numpy as np
 import pytest
 
 from jaxdd.errors import InputError
+from jaxdd.methods.trajectory.ast import AstConfig
+from jaxdd.methods.trajectory.datm import DatmConfig
+from jaxdd.methods.trajectory.ftd import FtdConfig
 from jaxdd.methods.trajectory.mtt import MttConfig, mtt
+from jaxdd.methods.trajectory.tesla import TeslaConfig
 from jaxdd.records import (
     AdjointSpec,
     ConvNet,
@@ -107,3 +111,31 @@ def test_several_pieces_average_the_gradients_of_each():
 
 def test_the_network_of_the_experts_is_the_students():
     assert mtt(task(), MttConfig(**SETTINGS)).needs[0].experts == EXPERTS
+
+
+def test_methods_differ_in_their_defaults_alone():
+    """Any combination can be asked of any of them."""
+    names = [f.name for f in dataclasses.fields(MttConfig)]
+    for config in (TeslaConfig, FtdConfig, DatmConfig, AstConfig):
+        assert [f.name for f in dataclasses.fields(config)] == names
+
+
+def test_what_the_others_add_can_be_asked_together():
+    config = MttConfig(
+        **SETTINGS,
+        momentum=0.5,
+        middle="adaptive",
+        balance=True,
+        labels="average",
+        label_optimiser=Sgd(0.5, 0.9),
+        ramp_from=2,
+        ramp_steps=5,
+        threshold=100.0,
+        ema=0.5,
+    )
+    distiller = mtt(task(), config)
+    state, metrics = advanced(distiller, begun(distiller))
+    assert float(metrics["loss"]) > float(metrics["end_distance"])
+    assert set(state.params) == {"image", "target", "hyper"}
+    image = distiller.export(state, assets()).image
+    assert float(jnp.abs(image - state.params["image"]).max()) > 0
