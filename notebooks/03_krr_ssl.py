@@ -40,7 +40,11 @@ from jaxdd.data.load import load
 from jaxdd.evaluation import evaluate, knn
 from jaxdd.networks.teacher import represent
 from jaxdd.prepare import prepare
-from jaxdd.records import KernelSpec, Views
+from jaxdd.records import (
+    NetworkKernel,
+    Views,
+    WideKernel,
+)
 from jaxdd.report import figures
 from jaxdd.run import summary
 from jaxdd.run.config import from_preset, override
@@ -186,7 +190,7 @@ plt.show()
 # called `krr` and the kernel.
 
 # %%
-kernels = (KernelSpec("conjugate", network=config.evaluate.network), KernelSpec("ntk"))
+kernels = (NetworkKernel("conjugate", config.evaluate.network), WideKernel())
 protocol = override(config, {"evaluate.kernels": kernels, "evaluate.ridge": 1e-4})
 judged = package(plan._replace(config=protocol), assets, small.synthetic, 0)
 report = evaluate([judged], digits, seeds=[0])

@@ -38,9 +38,14 @@ from jaxdd import kernels
 from jaxdd.data.load import load
 from jaxdd.kernels.ridge import Ridge, fit, predict
 from jaxdd.records import (
+    Conv,
     ConvNet,
     DataSpec,
-    KernelSpec,
+    Fc,
+    LinearKernel,
+    NetworkKernel,
+    RandomFeatures,
+    WideKernel,
 )
 
 SHORT = bool(os.environ.get("JAXDD_SHORT"))  # continuous integration runs it quickly
@@ -73,14 +78,14 @@ def of_each_class(corpus, count):
 
 body = ConvNet(width=(32 if SHORT else 64,) * 2, norm="none")
 SPECS = {
-    "linear": KernelSpec("linear"),
-    "NNGP, dense": KernelSpec("nngp", depth=2),
-    "NTK, dense": KernelSpec("ntk", depth=2),
-    "NTK, conv": KernelSpec("ntk", "conv", depth=2),
-    "NTK, conv, averages": KernelSpec("ntk", "conv", depth=2, pooling="average"),
-    "NTK, conv, global": KernelSpec("ntk", "conv", depth=2, pooling="global"),
-    "features": KernelSpec("conjugate", network=body),
-    "8 networks' features": KernelSpec("random_features", network=body, members=8),
+    "linear": LinearKernel(),
+    "NNGP, dense": WideKernel("nngp", Fc(2)),
+    "NTK, dense": WideKernel("ntk", Fc(2)),
+    "NTK, conv": WideKernel("ntk", Conv(2)),
+    "NTK, conv, averages": WideKernel("ntk", Conv(2, "average")),
+    "NTK, conv, global": WideKernel("ntk", Conv(2, "global")),
+    "features": NetworkKernel("conjugate", body),
+    "8 networks' features": RandomFeatures(body, 8),
 }
 functions = {n: jax.jit(kernels.named(s, SHAPE)) for n, s in SPECS.items()}
 variables = {

@@ -24,10 +24,16 @@ from jaxdd import kernels
 from jaxdd.base import Array
 from jaxdd.errors import InputError
 from jaxdd.kernels import Kernel
-from jaxdd.records import KernelSpec
+from jaxdd.records import (
+    Architecture,
+    Conv,
+    Fc,
+    KernelSpec,
+    WideKernel,
+)
 
-POOLED = KernelSpec(architecture="convnet3")
-CONV = KernelSpec(architecture="conv", depth=3)
+POOLED = WideKernel("ntk", Architecture("convnet3"))
+CONV = WideKernel("ntk", Conv(3))
 
 
 class Case(NamedTuple):
@@ -43,7 +49,7 @@ CASES = {
     "pooled, 16 px": Case(POOLED, 4, 8, (16, 16, 3)),
     "pooled, 32 px": Case(POOLED, 2, 4, (32, 32, 3)),
     "not pooled, 32 px": Case(CONV, 10, 100, (32, 32, 3)),
-    "dense": Case(KernelSpec(depth=3), 500, 1000, (32, 32, 3)),
+    "dense": Case(WideKernel("ntk", Fc(3)), 500, 1000, (32, 32, 3)),
 }
 
 

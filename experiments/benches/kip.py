@@ -25,7 +25,10 @@ from jaxdd.base import Task
 from jaxdd.data.feeds import sample
 from jaxdd.errors import InputError
 from jaxdd.methods.kernel.kip import KipConfig, kip
-from jaxdd.records import KernelSpec
+from jaxdd.records import (
+    Fc,
+    WideKernel,
+)
 from jaxdd.training.losses import centred_one_hot
 
 
@@ -40,7 +43,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def rows(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """All programs in turns."""
     real = benchmark.noise(options.batch)
-    spec = KernelSpec("ntk", "fc", depth=options.depth)
+    spec = WideKernel("ntk", Fc(options.depth))
     size = options.ipc * CLASSES
     method = kip(
         Task(SHAPE, CLASSES, size, options.ipc, 10**6, real.size),

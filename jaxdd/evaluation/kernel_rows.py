@@ -29,7 +29,7 @@ from jaxdd.evaluation.report import KRR
 from jaxdd.evaluation.setting import Setting
 from jaxdd.evaluation.students import seed_key
 from jaxdd.evaluation.tasks import representation_mse
-from jaxdd.kernels.finite import FINITE
+from jaxdd.kernels.finite import Finite
 from jaxdd.kernels.spelling import spelled_kernel
 from jaxdd.records import KernelSpec, Protocol, Row, digest
 from jaxdd.select import class_means, random_rows, subset
@@ -248,7 +248,7 @@ def _entry(
     # fingerprint: another kernel changes nothing about students that are done.
     settings = digest(spec, ridge, setting.meta.protocol.kernel_full)
     task: dict[str, Task] = {f"krr-{settings[:8]}": score}
-    random = support.drawn or spec.name in FINITE
+    random = support.drawn or isinstance(spec, Finite)
     return Entry(
         support.name,
         one_by_one(fitted),

@@ -16,7 +16,7 @@ from jaxdd.base import Array, Synthetic, Variables
 from jaxdd.errors import InputError
 from jaxdd.kernels.ridge import Ridge, fit, predict
 from jaxdd.kernels.spelling import spelled_kernel
-from jaxdd.records import KernelSpec, Protocol
+from jaxdd.records import Fc, KernelSpec, Protocol, WideKernel
 
 __all__ = ["Fitted", "check_kernels", "fit_kernel", "predictor", "ridge_of"]
 
@@ -184,6 +184,6 @@ def _in_blocks(spec: KernelSpec, image_shape: ImageShape) -> kernels.Kernel:
 def _bytes(spec: KernelSpec, x1: Array, x2: Array) -> int:
     """No less than a kernel takes that is computed whole; the compiler knows better."""
     pixels = x1.shape[1] * x1.shape[2]
-    if spec.architecture != "fc" and spec.name in ("ntk", "nngp"):
+    if isinstance(spec, WideKernel) and not isinstance(spec.architecture, Fc):
         pixels = pixels**2  # pooled maps are of pairs of pixels
     return _MAPS * x1.shape[0] * x2.shape[0] * pixels * x1.dtype.itemsize

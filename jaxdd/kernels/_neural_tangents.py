@@ -21,7 +21,7 @@ from jaxdd.base import Array
 from jaxdd.errors import InputError, one_of
 from jaxdd.kernels.architectures import layers
 from jaxdd.kernels.kernel import Kernel
-from jaxdd.records import KernelSpec
+from jaxdd.records import Fc, WideKernel
 
 __all__ = ["available", "from_stax", "kernel", "stax"]
 
@@ -78,7 +78,7 @@ def from_stax(kernel_fn: Callable[..., Any], get: str = "ntk") -> Kernel:
     return evaluate
 
 
-def kernel(spec: KernelSpec) -> Kernel:
+def kernel(spec: WideKernel) -> Kernel:
     """The kernel that `spec` describes, by neural-tangents."""
     layer_of = stax()
     scale = {"W_std": spec.weight_std, "b_std": spec.bias_std}
@@ -90,9 +90,9 @@ def kernel(spec: KernelSpec) -> Kernel:
         "pool": lambda: layer_of.AvgPool((2, 2), strides=(2, 2)),
         "global": layer_of.GlobalAvgPool,
     }
-    parts = [make[layer]() for layer in layers(spec)]
-    flatten = 0 if spec.architecture == "fc" else len(parts) - 1
-    if spec.pooling != "global":
+    parts = [make[layer]() for layer in layers(spec.architecture)]
+    flatten = 0 if isinstance(spec.architecture, Fc) else len(parts) - 1
+    if "global" not in layers(spec.architecture):
         parts.insert(flatten, layer_of.Flatten())
     return from_stax(layer_of.serial(*parts)[2], spec.name)
 

@@ -19,7 +19,7 @@ from jaxdd.kernels.activations import ACTIVATIONS, Activation, Pair
 from jaxdd.kernels.architectures import Layer, layers
 from jaxdd.kernels.kernel import Kernel
 from jaxdd.kernels.pixel_pairs import Grid
-from jaxdd.records import KernelSpec
+from jaxdd.records import Fc, WideKernel
 
 __all__ = ["kernel"]
 
@@ -38,7 +38,7 @@ class _Network(NamedTuple):
     bias: float
 
 
-def kernel(spec: KernelSpec, image_shape: tuple[int, int, int]) -> Kernel:
+def kernel(spec: WideKernel, image_shape: tuple[int, int, int]) -> Kernel:
     """The kernel of the infinitely wide network that `spec` describes.
 
     Pairs of pixels are kept only where a later pooling layer mixes them. Pairs of
@@ -46,28 +46,28 @@ def kernel(spec: KernelSpec, image_shape: tuple[int, int, int]) -> Kernel:
     of a block, of about 2^20 pairs of pixels.
 
     Args:
-      spec: a valid one of name ntk or nngp.
+      spec: a valid one.
       image_shape: (h, w, c).
 
     Returns:
       The kernel, from float32 or float64 images to their dtype.
 
     Raises:
-      InputError: a layer that these images are too small for, or an unknown pooling;
+      InputError: a layer that these images are too small for;
         from the kernel, images of another size.
     """
     network = _Network(
-        layers(spec),
+        layers(spec.architecture),
         ACTIVATIONS[spec.activation],
         spec.weight_std**2,
         spec.bias_std**2,
     )
-    flat = spec.architecture == "fc"
+    flat = isinstance(spec.architecture, Fc)
     height, width = (1, 1) if flat else image_shape[:2]
-    grids = pixel_pairs.plan(network.layers, height, width, spec.architecture)
+    grids = pixel_pairs.plan(network.layers, height, width, spec.architecture.name)
     depth = len(network.layers) - network.layers[::-1].index("activation")
     inner = network._replace(layers=network.layers[:depth])
-    own = pixel_pairs.plan(inner.layers, height, width, spec.architecture)
+    own = pixel_pairs.plan(inner.layers, height, width, spec.architecture.name)
     tangent = spec.name == "ntk"
     scales = lambda x: _scales(inner, own, x)
     cross = lambda *sides: _cross(network, grids, tangent, *sides)

@@ -3,8 +3,7 @@
 Sources: Nguyen et al., NeurIPS 2021 (ConvNet), Shankar et al., ICML 2020 (Myrtle).
 """
 
-from jaxdd.errors import one_of
-from jaxdd.records import KernelSpec
+from jaxdd.records import Architecture, Conv, Fc
 
 __all__ = ["Layer", "layers"]
 
@@ -18,36 +17,21 @@ _GLOBAL = ("global",)
 _DENSE = ("dense",)
 _HIDDEN = ("dense", "activation")
 _MYRTLE = {"myrtle5": (2, 1, 1), "myrtle7": (2, 2, 2), "myrtle10": (3, 3, 3)}
-_POOLINGS = {
-    "fc": ("none",),
-    "conv": ("none", "average", "global"),
-    "convnet": ("none", "average"),
-    "convnet3": ("none", "average"),
-} | dict.fromkeys(_MYRTLE, ("none", "average"))
 
 
-def layers(spec: KernelSpec) -> tuple[Layer, ...]:
-    """All layers from the image to the output, in order.
-
-    Raises:
-      InputError: a pooling that the architecture does not have.
-    """
-    one_of(
-        f"kernel.pooling (of {spec.architecture})",
-        spec.pooling,
-        _POOLINGS[spec.architecture],
-        "Poolings of your choice: architecture='conv', or kernels.from_stax",
-    )
-    if spec.architecture == "fc":
+def layers(spec: Fc | Conv | Architecture) -> tuple[Layer, ...]:
+    """All layers from the image to the output, in order."""
+    if isinstance(spec, Fc):
         return _HIDDEN * spec.depth + _DENSE
-    if spec.architecture in _MYRTLE:
-        return _myrtle(_MYRTLE[spec.architecture])
-    if spec.architecture == "conv" and spec.pooling != "average":
-        end = _GLOBAL if spec.pooling == "global" else ()
-        return _BLOCK * spec.depth + end + _DENSE
-    depth = spec.depth if spec.architecture == "conv" else 3
-    first = _BLOCK if spec.architecture == "convnet" else ()
-    return first + (_BLOCK + _POOL) * depth + _DENSE
+    if spec.name in _MYRTLE:
+        return _myrtle(_MYRTLE[spec.name])
+    if isinstance(spec, Architecture):
+        first = _BLOCK if spec.name == "convnet" else ()
+        return first + (_BLOCK + _POOL) * 3 + _DENSE
+    if spec.pooling == "average":
+        return (_BLOCK + _POOL) * spec.depth + _DENSE
+    end = _GLOBAL if spec.pooling == "global" else ()
+    return _BLOCK * spec.depth + end + _DENSE
 
 
 def _myrtle(repeats: tuple[int, ...]) -> tuple[Layer, ...]:

@@ -8,9 +8,15 @@ import jax.numpy as jnp
 from jaxdd.base import Array, Key, Variables
 from jaxdd.errors import check_choices, check_numbers
 from jaxdd.kernels import _neural_tangents, analytic
-from jaxdd.kernels.finite import FINITE, finite_kernel, finite_variables
+from jaxdd.kernels.finite import Finite, finite_kernel, finite_variables
 from jaxdd.kernels.kernel import Kernel
-from jaxdd.records import KernelSpec
+from jaxdd.records import (
+    Architecture,
+    KernelSpec,
+    LinearKernel,
+    RandomFeatures,
+    WideKernel,
+)
 
 __all__ = ["linear", "named", "variables"]
 
@@ -39,9 +45,9 @@ def named(spec: KernelSpec, image_shape: ImageShape) -> Kernel:
 @lru_cache(maxsize=64)
 def _named(spec: KernelSpec, image_shape: ImageShape) -> Kernel:
     """`named` once its arguments are checked."""
-    if spec.name == "linear":
+    if isinstance(spec, LinearKernel):
         return linear
-    if spec.name in FINITE:
+    if not isinstance(spec, WideKernel):
         return finite_kernel(spec, image_shape)
     if spec.backend == "neural_tangents":
         return _neural_tangents.kernel(spec)
@@ -61,7 +67,7 @@ def variables(
     Returns:
       Variables of one network, or of all members with a leading axis.
     """
-    if spec.name in FINITE:
+    if isinstance(spec, Finite):
         _check(spec)
         return finite_variables(spec, key, image_shape)
     return ()
@@ -77,10 +83,11 @@ def linear(x1: Array, x2: Array, variables: tuple = ()) -> Array:
 def _check(spec: KernelSpec) -> None:
     """The values that do not depend on the images."""
     check_choices(spec, "kernel")
-    check_numbers(
-        spec,
-        counts=("depth", "members"),
-        positive=("weight_std",),
-        not_negative=("bias_std",),
-        name="kernel",
-    )
+    if isinstance(spec, RandomFeatures):
+        check_numbers(spec, counts=("members",), name="kernel")
+    if isinstance(spec, WideKernel):
+        scales = {"positive": ("weight_std",), "not_negative": ("bias_std",)}
+        check_numbers(spec, **scales, name="kernel")
+        if not isinstance(spec.architecture, Architecture):
+            name = "kernel.architecture"
+            check_numbers(spec.architecture, counts=("depth",), name=name)

@@ -6,17 +6,20 @@ from jaxdd.kernels.conjugate import conjugate
 from jaxdd.kernels.empirical import empirical_ntk
 from jaxdd.kernels.kernel import Kernel
 from jaxdd.kernels.random_features import draw, random_features
-from jaxdd.records import KernelSpec
+from jaxdd.records import NetworkKernel, RandomFeatures
 
-__all__ = ["FINITE", "finite_kernel", "finite_variables"]
+__all__ = ["Finite", "finite_kernel", "finite_variables"]
 
-FINITE = ("conjugate", "random_features", "empirical_ntk")
+Finite = NetworkKernel | RandomFeatures
 
 
 def finite_kernel(
-    spec: KernelSpec, image_shape: tuple[int, int, int], *, dtype: str = "float32"
+    spec: Finite,
+    image_shape: tuple[int, int, int],
+    *,
+    dtype: str = "float32",
 ) -> Kernel:
-    """The kernel of a finite network; its name is one of `FINITE`.
+    """The kernel of a finite network.
 
     Args:
       spec: name, network and members.
@@ -27,25 +30,27 @@ def finite_kernel(
       InputError: a network that cannot be built, or no members.
     """
     network = _network(spec, image_shape, dtype)
+    if isinstance(spec, RandomFeatures):
+        return random_features(network, spec.members)
     if spec.name == "conjugate":
         return conjugate(network)
-    if spec.name == "random_features":
-        return random_features(network, spec.members)
     return empirical_ntk(network)
 
 
 def finite_variables(
-    spec: KernelSpec, key: Key, image_shape: tuple[int, int, int]
+    spec: Finite, key: Key, image_shape: tuple[int, int, int]
 ) -> Variables:
     """Freshly drawn variables for `finite_kernel`; random features: of all members."""
     network = _network(spec, image_shape)
-    if spec.name == "random_features":
+    if isinstance(spec, RandomFeatures):
         return draw(network, key, spec.members)
     return network.init(key)
 
 
 def _network(
-    spec: KernelSpec, image_shape: tuple[int, int, int], dtype: str = "float32"
+    spec: Finite,
+    image_shape: tuple[int, int, int],
+    dtype: str = "float32",
 ) -> Network:
     # The last layer takes no part but in the NTK, where one logit stands for all: at
     # the start they are alike.

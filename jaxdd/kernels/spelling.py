@@ -1,18 +1,25 @@
 """Kernels as the command line and the report spell them, such as ntk-fc-2."""
 
 import dataclasses
+import itertools
 from collections.abc import Sequence
 from typing import Any, get_args, get_type_hints
 
 from jaxdd.errors import InputError, nearest
 from jaxdd.networks import network_name
-from jaxdd.records import KernelSpec, NetworkSpec, kinds
+from jaxdd.records import (
+    Architecture,
+    Conv,
+    KernelSpec,
+    LinearKernel,
+    NetworkSpec,
+    RandomFeatures,
+    WideKernel,
+    kinds,
+)
 
 __all__ = ["parse_kernel", "spelled_kernel"]
 
-_PLAIN = KernelSpec()
-_WIDE = ("ntk", "nngp")  # of infinitely wide networks
-_DEEP = ("fc", "conv")  # architectures whose depth can be chosen
 _HOW = (
     "give one as ntk-fc-2, nngp-conv-3-global, ntk-convnet3-erf, ntk-fc-1-w1-b0,"
     " linear, conjugate-convnet-32-32-none or random_features:8-convnet-256-256-none"
@@ -24,28 +31,29 @@ def spelled_kernel(spec: KernelSpec) -> str:
 
     Of the networks of finite kernels it has name, widths and norm.
     """
-    if spec.name == "linear":
-        return spec.name
-    if spec.name in _WIDE:
+    if isinstance(spec, WideKernel):
         return "-".join([spec.name, *_wide_words(spec)])
-    several = f":{spec.members}" if spec.name == "random_features" else ""
+    if isinstance(spec, LinearKernel):
+        return spec.name
+    several = f":{spec.members}" if isinstance(spec, RandomFeatures) else ""
     return f"{spec.name}{several}-{network_name(spec.network)}"
 
 
-def _wide_words(spec: KernelSpec) -> list[str]:
+def _wide_words(spec: WideKernel) -> list[str]:
     """The architecture and what is not as usual."""
-    words = [spec.architecture]
-    if spec.architecture in _DEEP:
-        words.append(str(spec.depth))
-    if spec.architecture == "conv" and spec.pooling != _PLAIN.pooling:
-        words.append(spec.pooling)
-    if spec.activation != _PLAIN.activation:
+    layers, plain = spec.architecture, WideKernel()
+    words: list[str] = [layers.name]
+    if not isinstance(layers, Architecture):
+        words.append(str(layers.depth))
+    if isinstance(layers, Conv) and layers.pooling != "none":
+        words.append(layers.pooling)
+    if spec.activation != plain.activation:
         words.append(spec.activation)
-    if spec.weight_std != _PLAIN.weight_std:
+    if spec.weight_std != plain.weight_std:
         words.append(f"w{spec.weight_std:g}")
-    if spec.bias_std != _PLAIN.bias_std:
+    if spec.bias_std != plain.bias_std:
         words.append(f"b{spec.bias_std:g}")
-    return words + [spec.backend] * (spec.backend != _PLAIN.backend)
+    return words + [spec.backend] * (spec.backend != plain.backend)
 
 
 def parse_kernel(text: str) -> KernelSpec:
@@ -56,33 +64,45 @@ def parse_kernel(text: str) -> KernelSpec:
     """
     head, *words = text.split("-")
     name, colon, count = head.partition(":")
-    _check(text, name, _choices("name"))
+    known = kinds(KernelSpec)
+    _check(text, name, tuple(known))
+    kind: Any = known[name]
     fields: dict[str, Any] = {"name": name}
     if colon:
-        if name != "random_features" or not count.isdecimal():
+        if kind is not RandomFeatures or not count.isdecimal():
             raise _unknown(text, f":{count}")
         fields["members"] = int(count)
-    read = _read_wide if name in (*_WIDE, "linear") else _read_network
-    return KernelSpec(**(fields | read(text, words)))
+    if kind is LinearKernel and words:
+        raise _unknown(text, words[0])
+    read = _read_wide if kind in (WideKernel, LinearKernel) else _read_network
+    return kind(**fields | read(text, words))
 
 
 def _read_wide(text: str, words: Sequence[str]) -> dict[str, Any]:
-    if text.startswith("linear") and words:
-        raise _unknown(text, words[0])
+    if not words:
+        return {}
+    hints = get_type_hints(WideKernel)
+    known = kinds(hints["architecture"])
+    name = next((word for word in words if word in known), "fc")
+    layers: dict[str, Any] = {"name": name}
+    takes = get_type_hints(known[name])
+    listed = {field: get_args(hints[field]) for field in ("activation", "backend")}
+    poolings = get_args(takes.get("pooling"))
     fields: dict[str, Any] = {}
     for word in words:
-        known = ("architecture", "pooling", "activation", "backend")
-        found = next((field for field in known if word in _choices(field)), "")
-        if found:
-            fields[found] = word
-        elif word.isdecimal():
-            fields["depth"] = int(word)
+        if found := [field for field in listed if word in listed[field]]:
+            fields[found[0]] = word
+        elif word in poolings:
+            layers["pooling"] = word
+        elif word.isdecimal() and "depth" in takes:
+            layers["depth"] = int(word)
         elif word[:1] in ("w", "b") and _is_number(word[1:]):
             field = {"w": "weight_std", "b": "bias_std"}[word[0]]
             fields[field] = float(word[1:])
-        else:
-            raise _unknown(text, word, [w for field in known for w in _choices(field)])
-    return fields
+        elif word != name:
+            words = [*known, *poolings, *itertools.chain(*listed.values())]
+            raise _unknown(text, word, words)
+    return fields | {"architecture": known[name](**layers)}
 
 
 def _read_network(text: str, words: Sequence[str]) -> dict[str, Any]:
@@ -103,10 +123,6 @@ def _read_network(text: str, words: Sequence[str]) -> dict[str, Any]:
             raise _unknown(text, word, norms)
     fields = {field: value for field, value in fields.items() if field in takes}
     return {"network": kind(name=name, **fields)}
-
-
-def _choices(field: str) -> tuple[str, ...]:
-    return get_args(get_type_hints(KernelSpec)[field])
 
 
 def _check(text: str, word: str, known: Sequence[str]) -> None:

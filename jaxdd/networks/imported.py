@@ -17,7 +17,7 @@ from jaxdd.errors import InputError
 from jaxdd.networks import build
 from jaxdd.networks.initialisers import weight_dtype
 from jaxdd.networks.resnet import DESIGNS
-from jaxdd.records import NetworkSpec
+from jaxdd.records import NetworkSpec, ResNet
 
 __all__ = ["fill", "from_torch"]
 
@@ -200,7 +200,8 @@ def _hint(body: Arrays, spec: NetworkSpec) -> str:
         if found and name != spec.name:
             tips.append(f"network.name {name}")
     stem = body.get("conv1.weight", np.empty(0)).shape
-    if stem and (stem[0] == 7) != (spec.stem == "imagenet"):
+    imagenet = isinstance(spec, ResNet) and spec.stem == "imagenet"
+    if stem and (stem[0] == 7) != imagenet:
         tips.append(f"network.stem {'imagenet' if stem[0] == 7 else 'pad2 or pad1'}")
     if "bn1.running_mean" in body and spec.norm != "batch":
         tips.append("network.norm batch")

@@ -11,12 +11,11 @@ from jax.flatten_util import ravel_pytree
 from jaxdd.errors import InputError
 from jaxdd.networks import build
 from jaxdd.networks.convnet import first_padding
-from jaxdd.records import NetworkSpec
+from jaxdd.records import ConvNet, Mlp, NetworkSpec
 
 __all__ = ["TorchOrder", "torch_order"]
 
 Shape = tuple[int, ...]
-_KNOWN = ("convnet", "mlp")
 
 
 class TorchOrder(NamedTuple):
@@ -47,10 +46,10 @@ def torch_order(
     Raises:
       InputError: another network.
     """
-    if spec.name not in _KNOWN:
+    if not isinstance(spec, ConvNet | Mlp):
         raise InputError(
             f"network.name={spec.name!r}: published trajectories are read for "
-            f"{' and '.join(_KNOWN)}"
+            "convnet and mlp"
         )
     network = build(spec, image_shape, outputs)
     params = jax.eval_shape(network.init, jax.random.key(0)).params
@@ -68,12 +67,12 @@ def torch_order(
 
 
 def _entries(
-    params: dict, spec: NetworkSpec, image_shape: tuple[int, int, int]
+    params: dict, spec: ConvNet | Mlp, image_shape: tuple[int, int, int]
 ) -> Iterator[tuple[str, str, tuple[int, int] | None]]:
     """(layer, leaf, the map's sides where the layer flattens one), in their order."""
     depth = sum(name.startswith(("conv_", "dense_")) for name in params)
     flattened = "head"
-    if spec.name == "mlp":
+    if isinstance(spec, Mlp):
         sides, flattened = image_shape[:2], "dense_0" if depth else "head"
         layers = [f"dense_{i}" for i in range(depth)]
     else:
@@ -87,7 +86,7 @@ def _entries(
 
 
 def _map_sides(
-    spec: NetworkSpec, image_shape: tuple[int, int, int], depth: int
+    spec: ConvNet, image_shape: tuple[int, int, int], depth: int
 ) -> tuple[int, int]:
     """Height and width of the last map."""
     more = 2 * (first_padding(image_shape) - 1)

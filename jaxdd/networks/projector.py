@@ -12,6 +12,7 @@ from jaxdd.networks import initialisers
 from jaxdd.networks.functional import from_linen
 from jaxdd.networks.layers import dense
 from jaxdd.networks.norm import BatchNorm
+from jaxdd.records import BatchNorm as BatchNormSettings
 from jaxdd.records import NetworkSpec
 
 __all__ = ["mlp", "part", "predicting", "projecting"]
@@ -116,7 +117,8 @@ def mlp(
         return Network(_no_variables, _identity, inputs, inputs, _IDENTITY)
     if min(widths) < 1:
         raise InputError(f"teacher.{name}={widths}: every width must be at least 1")
-    module = _MLP(widths, spec.initialiser, spec.batch_momentum, norm)
+    batch_norm = getattr(spec, "batch_norm", BatchNormSettings())
+    module = _MLP(widths, spec.initialiser, batch_norm.momentum, norm)
     layers = from_linen(module, (1, 1, inputs), name=name)
 
     def apply(

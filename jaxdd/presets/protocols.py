@@ -12,16 +12,17 @@ from jaxdd.errors import one_of
 from jaxdd.records import (
     Adam,
     AdamW,
+    Architecture,
     AugmentSpec,
     ConvNet,
     Decay,
-    KernelSpec,
     NetworkSpec,
     Protocol,
     Recipe,
     Sgd,
     Steps,
     Warmup,
+    WideKernel,
 )
 
 __all__ = ["PROTOCOLS", "known", "named"]
@@ -130,7 +131,10 @@ PROTOCOLS: dict[str, Protocol] = {
         train=Recipe(steps=5000, optimiser=Sgd(1e-3, 0.9), loss="mse"),
         probe=_NONE,
         fine_tune=_NONE,
-        kernels=(KernelSpec("nngp", "convnet3"), KernelSpec("ntk", "convnet3")),
+        kernels=(
+            WideKernel("nngp", Architecture("convnet3")),
+            WideKernel("ntk", Architecture("convnet3")),
+        ),
         ridge=5e-3,
         centred=True,
         label_scale=2.0,
@@ -251,7 +255,10 @@ def named(
 
 def _fitted(spec: NetworkSpec, image_shape: tuple[int, int, int]) -> NetworkSpec:
     """The ConvNet with as many blocks as the field gives images of that side."""
-    depth = networks.named("convnet", image_shape).depth or 0
+    usual = networks.named("convnet", image_shape)
+    assert isinstance(spec, ConvNet)
+    assert isinstance(usual, ConvNet)
+    depth = usual.depth or 0
     start, last = spec.width[0], spec.width[-1]
     double = last > start
     width = tuple(start * 2**i if double else start for i in range(depth))

@@ -6,6 +6,16 @@ and from JSON with `to_dict` and `from_dict`, and hash by content with `digest`.
 """
 
 from jaxdd.records.conversion import digest, from_dict, to_dict
+from jaxdd.records.kernels import (
+    Architecture,
+    Conv,
+    Fc,
+    KernelSpec,
+    LinearKernel,
+    NetworkKernel,
+    RandomFeatures,
+    WideKernel,
+)
 from jaxdd.records.kinds import kinds, kinds_at, switched
 from jaxdd.records.networks import (
     Activation,
@@ -39,7 +49,6 @@ from jaxdd.records.optimisers import (
 from jaxdd.records.recipes import (
     AdjointSpec,
     AugmentSpec,
-    KernelSpec,
     Recipe,
     Views,
 )
@@ -65,9 +74,11 @@ __all__ = [
     "AdamW",
     "AdjointSpec",
     "AlexNet",
+    "Architecture",
     "AugmentSpec",
     "BatchNorm",
     "Constant",
+    "Conv",
     "ConvNet",
     "DataSpec",
     "Decay",
@@ -75,20 +86,24 @@ __all__ = [
     "Expected",
     "Experts",
     "ExpertsNeed",
+    "Fc",
     "KernelSpec",
     "Lamb",
     "Lars",
     "LeNet",
+    "LinearKernel",
     "Listed",
     "LoopConfig",
     "Meta",
     "Mlp",
     "MobileNet",
     "Need",
+    "NetworkKernel",
     "NetworkSpec",
     "OptimiserSpec",
     "Preset",
     "Protocol",
+    "RandomFeatures",
     "Recipe",
     "ResNet",
     "Row",
@@ -102,6 +117,7 @@ __all__ = [
     "ViT",
     "Views",
     "Warmup",
+    "WideKernel",
     "digest",
     "from_dict",
     "kinds",

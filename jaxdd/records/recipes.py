@@ -5,53 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from jaxdd.records.networks import ConvNet, NetworkSpec
 from jaxdd.records.optimisers import OptimiserSpec, Sgd
 
 __all__ = [
     "AdjointSpec",
     "AugmentSpec",
-    "KernelSpec",
     "Recipe",
     "Views",
 ]
-
-
-@dataclass(frozen=True)
-class KernelSpec:
-    """A kernel between images by name and options (`jaxdd.kernels.named`).
-
-    ntk and nngp are those of infinitely wide networks; linear is x.x'. conjugate (the
-    linear kernel of features), random_features (its mean over members) and
-    empirical_ntk are those of finite networks, and need variables.
-    """
-
-    name: Literal[
-        "ntk", "nngp", "linear", "conjugate", "random_features", "empirical_ntk"
-    ] = "ntk"
-    architecture: Literal[
-        "fc", "conv", "convnet", "convnet3", "myrtle5", "myrtle7", "myrtle10"
-    ] = "fc"
-    """ntk, nngp only. fc, conv: `depth` dense or 3x3 convolutional layers, then a dense
-    one; convnet3: three of conv, activation, 2x2 average; convnet: the same behind one
-    more conv and activation; myrtle: 5, 7 or 10 layers, averages to a single pixel."""
-    depth: int = 1
-    """fc, conv only: hidden layers."""
-    pooling: Literal["none", "average", "global"] = "none"
-    """conv only. average: 2x2 behind every layer; global: over all pixels at the end.
-    The other architectures have it or not by definition."""
-    activation: Literal["relu", "erf"] = "relu"
-    """ntk, nngp only."""
-    weight_std: float = 2**0.5
-    """ntk, nngp only. Of the weights, in NTK parameterisation."""
-    bias_std: float = 0.1
-    """ntk, nngp only."""
-    backend: Literal["own", "neural_tangents"] = "own"
-    """ntk, nngp only. neural_tangents needs the extra jaxdd[ntk]."""
-    network: NetworkSpec = ConvNet()
-    """conjugate, random_features, empirical_ntk only."""
-    members: int = 1
-    """random_features only: independent networks."""
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from jaxdd.records.kernels import KernelSpec
 from jaxdd.records.networks import ConvNet, NetworkSpec, ResNet
 from jaxdd.records.optimisers import Decay, Sgd
 from jaxdd.records.recipes import (
-    KernelSpec,
     Recipe,
     Views,
 )

@@ -95,8 +95,9 @@ def _kernels(info: Any) -> Any:
     import tyro
 
     # The parser knows a tuple that has a default by the kinds of its entries.
-    kinds = set(get_args(info.type)) - {Ellipsis}
-    if get_origin(info.type) is not tuple or kinds != {KernelSpec}:
+    entries = set(get_args(info.type)) - {Ellipsis}
+    known = {KernelSpec, *get_args(KernelSpec)}
+    if get_origin(info.type) is not tuple or not entries or entries - known:
         return None
     return tyro.constructors.PrimitiveConstructorSpec(
         nargs="*",

@@ -7,7 +7,17 @@ import math
 
 from jaxdd import presets
 from jaxdd.presets.fitting import SIDES, fit_networks
-from jaxdd.records import ConvNet, DataSpec, Preset, Protocol, Recipe, Sgd
+from jaxdd.records import (
+    ConvNet,
+    DataSpec,
+    KernelSpec,
+    NetworkKernel,
+    Preset,
+    Protocol,
+    RandomFeatures,
+    Recipe,
+    Sgd,
+)
 
 __all__ = ["adapt", "on_data", "preset", "smoke", "smoke_protocol"]
 
@@ -130,12 +140,17 @@ def smoke_protocol(protocol: Protocol) -> Protocol:
         check_every=0,
         target_train_limit=200,
         target_test_limit=100,
-        kernels=tuple(
-            dataclasses.replace(spec, network=_TINY, members=1)
-            for spec in protocol.kernels
-        ),
+        kernels=tuple(map(_small_kernel, protocol.kernels)),
         kernel_full=min(protocol.kernel_full, 100),
     )
+
+
+def _small_kernel(spec: KernelSpec) -> KernelSpec:
+    if isinstance(spec, RandomFeatures):
+        return RandomFeatures(_TINY)
+    if isinstance(spec, NetworkKernel):
+        return NetworkKernel(spec.name, _TINY)
+    return spec
 
 
 def _small(asked: Recipe, small: Recipe) -> Recipe:

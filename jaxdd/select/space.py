@@ -7,7 +7,8 @@ import jax.numpy as jnp
 
 from jaxdd import kernels, networks
 from jaxdd.base import Corpus, Key, Variables
-from jaxdd.records import KernelSpec
+from jaxdd.kernels.finite import Finite
+from jaxdd.records import KernelSpec, LinearKernel
 from jaxdd.select.clusters import flat_images
 from jaxdd.select.selection import Space
 
@@ -32,17 +33,17 @@ def space_of(spec: KernelSpec, corpus: Corpus, key: Key) -> Space:
     """
     shape = corpus.image_shape
     kernel = kernels.named(spec, shape)
-    if spec.name == "linear":
+    if isinstance(spec, LinearKernel):
         return Space(jnp.asarray(flat_images(corpus)))
     variables = kernels.variables(spec, key, shape)
     white = jnp.asarray(flat_images(corpus)).reshape(-1, *shape)
-    if spec.name in ("conjugate", "random_features"):
+    if isinstance(spec, Finite) and spec.name != "empirical_ntk":
         return Space(_features(spec, shape)(variables, white))
     return Space(white, _bound(kernel, variables))
 
 
 @lru_cache(maxsize=16)
-def _features(spec: KernelSpec, shape: tuple[int, int, int]):
+def _features(spec: Finite, shape: tuple[int, int, int]):
     """`(variables, white images) -> [n,d]`, whose products are the kernel."""
     network = networks.build(spec.network, shape, 0)
     make = kernels.features if spec.name == "conjugate" else kernels.feature_map

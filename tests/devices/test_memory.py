@@ -12,7 +12,10 @@ from jaxdd.errors import InputError
 from jaxdd.kernels.budget import required_bytes
 from jaxdd.loop import hooks
 from jaxdd.methods.kernel.kip import KipConfig, kip
-from jaxdd.records import KernelSpec
+from jaxdd.records import (
+    Conv,
+    WideKernel,
+)
 from tests.helpers import toy_corpus
 
 
@@ -33,7 +36,7 @@ def task(memory):
 
 @pytest.mark.slow
 def test_kip_takes_blocks_that_fit_and_says_so(key):
-    spec = KernelSpec("ntk", "conv")
+    spec = WideKernel("ntk", Conv())
     corpus, config = toy_corpus(), KipConfig(spec, learn_labels=True, batch=32)
     shapes = (32, 8, 8, 1), (8, 8, 8, 1)
     whole = required_bytes(kernels.named(spec, (8, 8, 1)), *shapes)

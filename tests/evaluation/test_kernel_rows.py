@@ -17,7 +17,13 @@ from jaxdd.evaluation.regression import check_kernels, fit_kernel, predictor
 from jaxdd.evaluation.students import seed_key
 from jaxdd.kernels.ridge import Ridge
 from jaxdd.kernels.spelling import parse_kernel
-from jaxdd.records import KernelSpec, Recipe
+from jaxdd.records import (
+    Fc,
+    LinearKernel,
+    NetworkKernel,
+    Recipe,
+    WideKernel,
+)
 from jaxdd.report import console, html
 from jaxdd.report import report as reports
 from jaxdd.report.report import RunReport
@@ -32,8 +38,8 @@ from tests.evaluation.cases import (
     teacher_outputs,
 )
 
-LINEAR, NTK = KernelSpec("linear"), KernelSpec("ntk", depth=2)
-FINITE = KernelSpec("conjugate", network=dataclasses.replace(MLP, width=(3,)))
+LINEAR, NTK = LinearKernel(), WideKernel("ntk", Fc(2))
+FINITE = NetworkKernel("conjugate", dataclasses.replace(MLP, width=(3,)))
 ONLY = Recipe(steps=0)
 SHAPE = (8, 8, 1)
 
@@ -284,7 +290,7 @@ def test_settings_of_regressions_are_checked() -> None:
         "ridge scale is 'mean'": {"ridge_scale": "mean"},
         "kernel_full=-1": {"kernel_full": -1},
         "'linear' is named twice": {"kernels": (LINEAR, LINEAR)},
-        "depth is 0": {"kernels": (KernelSpec(depth=0),)},
+        "depth is 0": {"kernels": (WideKernel("ntk", Fc(0)),)},
     }
     for message, changes in wrong.items():
         with pytest.raises(InputError, match=message):

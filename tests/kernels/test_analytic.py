@@ -11,11 +11,17 @@ import pytest
 from jaxdd import kernels
 from jaxdd.errors import InputError
 from jaxdd.kernels import analytic
-from jaxdd.records import KernelSpec
+from jaxdd.records import (
+    Architecture,
+    Conv,
+    Fc,
+    LinearKernel,
+    WideKernel,
+)
 from tests.helpers import finite_difference
 
 SHAPE = (4, 5, 2)
-POOLED = KernelSpec(architecture="conv", depth=2, pooling="average")
+POOLED = WideKernel("ntk", Conv(2, "average"))
 
 
 def images(number, shape=SHAPE, seed=0):
@@ -46,7 +52,7 @@ def by_hand(x, y, depth, weight, bias):
 def test_dense_kernels_by_hand(x64):
     x1, x2 = images(2), images(3, seed=1)
     for place, name in enumerate(("nngp", "ntk")):
-        ours = evaluate(KernelSpec(name, depth=3), x1, x2)
+        ours = evaluate(WideKernel(name, Fc(3)), x1, x2)
         flat = [np.asarray(x).reshape(len(x), -1) for x in (x1, x2)]
         hand = [
             [by_hand(x, y, 3, 2**0.5, 0.1)[place] for y in flat[1]] for x in flat[0]
@@ -80,7 +86,7 @@ def finite_ntk(key, x, width):
 def test_wide_networks_approach_the_ntk(key):
     """The error of one network falls with the root of its width."""
     x = images(6)
-    exact = evaluate(KernelSpec(depth=2), x, x)
+    exact = evaluate(WideKernel("ntk", Fc(2)), x, x)
     widths, errors = (32, 128, 512), []
     for width in widths:
         draw = partial(finite_ntk, x=x.reshape(6, -1), width=width)
@@ -95,7 +101,7 @@ def test_wide_networks_approach_the_ntk(key):
 def test_wide_pooled_network_approaches_its_nngp(key):
     """Convolution, ReLU, averages, dense: a mean over random filters."""
     x = images(4, (4, 4, 1))
-    spec = KernelSpec("nngp", "conv", pooling="average")
+    spec = WideKernel("nngp", Conv(1, "average"))
     width = 20000
     keys = jax.random.split(key, 2)
     filters = jax.random.normal(keys[0], (3, 3, 1, width)) * (2 / 9) ** 0.5
@@ -111,7 +117,7 @@ def test_dense_kernels_do_not_know_the_order_of_pixels(x64):
     x1, x2 = images(3), images(2, seed=1)
     order = np.random.default_rng(0).permutation(40)
     shuffle = lambda x: x.reshape(len(x), -1)[:, order].reshape(x.shape)
-    spec = KernelSpec(depth=2)
+    spec = WideKernel("ntk", Fc(2))
     moved = evaluate(spec, shuffle(x1), shuffle(x2))
     np.testing.assert_allclose(moved, evaluate(spec, x1, x2), rtol=1e-13)
 
@@ -120,8 +126,8 @@ def test_dense_kernels_do_not_know_the_order_of_pixels(x64):
 def test_convolutions_of_single_pixels_are_dense(name, x64):
     """Eight of nine weights see zeros, and the last layer has no such nine."""
     x1, x2 = images(3, (1, 1, 7)), images(2, (1, 1, 7), 1)
-    dense = evaluate(KernelSpec(name, depth=2), x1, x2)
-    wide = KernelSpec(name, "conv", depth=2, weight_std=3 * 2**0.5)
+    dense = evaluate(WideKernel(name, Fc(2)), x1, x2)
+    wide = WideKernel(name, Conv(2), weight_std=3 * 2**0.5)
     out = (evaluate(wide, x1, x2) - 0.01) / 9 + 0.01
     np.testing.assert_allclose(out, dense, rtol=1e-12)
 
@@ -130,7 +136,7 @@ def test_kernels_are_symmetric_and_positive(x64):
     x = images(4)
     x = jnp.concatenate([x, x[:1]])
     for name in ("ntk", "nngp"):
-        value = np.asarray(evaluate(KernelSpec(name, "conv", 2, "average"), x, x))
+        value = np.asarray(evaluate(WideKernel(name, Conv(2, "average")), x, x))
         np.testing.assert_allclose(value, value.T, rtol=1e-7)
         assert np.linalg.eigvalsh(value).min() > -1e-6
         # A repeated image is the same row; the NTK there is good to sqrt(eps) only.
@@ -141,13 +147,17 @@ def test_relu_keeps_variances(x64):
     """With weights of variance 2 and no biases, NNGP K(x,x) is that of the input."""
     x = images(3)
     expected = 2 * np.mean(np.asarray(x) ** 2, (1, 2, 3))
-    ours = evaluate(KernelSpec("nngp", depth=4, bias_std=0.0), x, x)
+    ours = evaluate(WideKernel("nngp", Fc(4), bias_std=0.0), x, x)
     np.testing.assert_allclose(np.diagonal(ours), expected, rtol=1e-12)
 
 
 @pytest.mark.parametrize(
     "spec",
-    [KernelSpec(depth=2), POOLED, KernelSpec("ntk", "conv", 1, "global", "erf")],
+    [
+        WideKernel("ntk", Fc(2)),
+        POOLED,
+        WideKernel("ntk", Conv(1, "global"), activation="erf"),
+    ],
     ids=["fc", "average", "global-erf"],
 )
 def test_gradient_by_differences(spec, x64):
@@ -162,14 +172,14 @@ def test_gradient_by_differences(spec, x64):
 def test_gradient_of_images_with_themselves(x64):
     """NTK(x,x) of ReLU without biases is (depth + 1) 2 |x|^2 / D, and so its slope."""
     x = images(3)
-    kernel = kernels.named(KernelSpec(depth=2, bias_std=0.0), SHAPE)
+    kernel = kernels.named(WideKernel("ntk", Fc(2), bias_std=0.0), SHAPE)
     slope = jax.jit(jax.grad(lambda x: jnp.trace(kernel(x, x))))(x)
     np.testing.assert_allclose(slope, 3 * 4 * x / x[0].size, rtol=1e-6)
 
 
 def test_black_borders_and_equal_images_have_finite_gradients():
     x = images(2).at[:, :2].set(0)
-    for spec in (KernelSpec(bias_std=0.0), KernelSpec("ntk", "conv", 2, bias_std=0.0)):
+    for spec in (WideKernel(bias_std=0.0), WideKernel("ntk", Conv(2), bias_std=0.0)):
         kernel = kernels.named(spec, SHAPE)
         both = jnp.concatenate([x, jnp.zeros_like(x)])
         total = lambda a, kernel=kernel, both=both: kernel(a, both).sum()
@@ -192,14 +202,14 @@ def test_blocks_change_neither_value_nor_gradient(monkeypatch, x64):
 
 
 def test_images_of_another_size_are_named():
-    kernel = kernels.named(KernelSpec(), SHAPE)
+    kernel = kernels.named(WideKernel(), SHAPE)
     with pytest.raises(InputError, match=r"\(4, 5, 2\), and got an array \(3, 4, 4, 2"):
         kernel(images(2), images(3, (4, 4, 2)))
 
 
 def test_mapped_over_sets_of_images():
     x = images(6).reshape(3, 2, *SHAPE)
-    kernel = kernels.named(KernelSpec("ntk", "conv", pooling="global"), SHAPE)
+    kernel = kernels.named(WideKernel("ntk", Conv(1, "global")), SHAPE)
     together = jax.jit(jax.vmap(kernel))(x, x)
     alone = jax.jit(kernel)(x[1], x[1])
     np.testing.assert_allclose(together[1], alone, rtol=1e-5)
@@ -214,13 +224,13 @@ def test_float32_follows_float64():
         exact = evaluate(POOLED, wide, jnp.asarray(np.asarray(x32[:2] + 0.1), float))
         assert exact.dtype == jnp.float64
     np.testing.assert_allclose(ours, exact, rtol=2e-5)
-    assert evaluate(KernelSpec(), x32.astype(jnp.bfloat16), x32).dtype == jnp.float32
+    assert evaluate(WideKernel(), x32.astype(jnp.bfloat16), x32).dtype == jnp.float32
 
 
 def test_linear_kernel_and_equal_specs():
     x1, x2 = images(3), images(2, seed=1)
     expected = x1.reshape(3, -1) @ x2.reshape(2, -1).T
-    np.testing.assert_allclose(evaluate(KernelSpec("linear"), x1, x2), expected, 1e-5)
+    np.testing.assert_allclose(evaluate(LinearKernel(), x1, x2), expected, 1e-5)
     assert kernels.named(POOLED, SHAPE) is kernels.named(POOLED, SHAPE)
     assert kernels.variables(POOLED, jax.random.key(0), SHAPE) == ()
 
@@ -228,19 +238,21 @@ def test_linear_kernel_and_equal_specs():
 @pytest.mark.parametrize(
     ("spec", "shape", "words"),
     [
-        (KernelSpec(architecture="convnet"), (6, 8, 1), "layer 8 of 12.*3x4|layer 11"),
-        (KernelSpec(architecture="myrtle10"), (28, 28, 1), "myrtle10.*pooling.*1x1"),
-        (KernelSpec(pooling="average"), SHAPE, r"kernel\.pooling \(of fc\)='average'"),
         (
-            KernelSpec(architecture="convnet", pooling="global"),
-            SHAPE,
-            r"\(of convnet\).*none, average\.",
+            WideKernel("ntk", Architecture("convnet")),
+            (6, 8, 1),
+            "layer 8 of 12.*3x4|layer 11",
         ),
-        (KernelSpec(architecture="convne"), SHAPE, "Did you mean 'convnet'"),
-        (KernelSpec(activation="gelu"), SHAPE, "activation='gelu'.*relu, erf"),
-        (KernelSpec(depth=0), SHAPE, "depth=0"),
-        (KernelSpec(weight_std=0.0), SHAPE, "weight_std=0"),
-        (KernelSpec(bias_std=float("nan")), SHAPE, "bias_std=nan"),
+        (
+            WideKernel("ntk", Architecture("myrtle10")),
+            (28, 28, 1),
+            "myrtle10.*pooling.*1x1",
+        ),
+        (WideKernel("ntk", Architecture("convne")), SHAPE, "Did you mean 'convnet'"),
+        (WideKernel(activation="gelu"), SHAPE, "activation='gelu'.*relu, erf"),
+        (WideKernel("ntk", Fc(0)), SHAPE, "depth=0"),
+        (WideKernel(weight_std=0.0), SHAPE, "weight_std=0"),
+        (WideKernel(bias_std=float("nan")), SHAPE, "bias_std=nan"),
     ],
 )
 def test_what_is_not_supported_is_named(spec, shape, words):

@@ -1,5 +1,7 @@
 """Kernels of finite networks: conjugate, random features, and by name."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -14,6 +16,7 @@ from jaxdd.kernels.random_features import draw
 from jaxdd.records import (
     ConvNet,
     KernelSpec,
+    kinds,
 )
 from tests.kernels.toy_kernel import images
 from tests.objectives.toy_network import toy_network
@@ -94,7 +97,8 @@ BODY = ConvNet(width=(4, 6), norm="none", initialiser="flax")
 @pytest.mark.slow_cases("conjugate", "empirical_ntk", "random_features")
 @pytest.mark.parametrize("name", ["conjugate", "random_features", "empirical_ntk"])
 def test_finite_kernels_by_name(name, pair, key):
-    spec = KernelSpec(name, network=BODY, members=3)
+    several = {"members": 3} if name == "random_features" else {}
+    spec: Any = kinds(KernelSpec)[name](name=name, network=BODY, **several)
     kernel = kernels.named(spec, SHAPE)
     assert kernels.named(spec, SHAPE) is kernel
     variables = kernels.variables(spec, key, SHAPE)

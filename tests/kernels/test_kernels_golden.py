@@ -5,6 +5,7 @@ released neural-tangents 0.6.5 (google/neural-tangents, Apache-2.0) in float64.
 """
 
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +13,7 @@ import numpy as np
 import pytest
 
 from jaxdd import kernels
-from jaxdd.records import KernelSpec
+from jaxdd.records import Architecture, Conv, Fc, KernelSpec, WideKernel
 
 GOLDEN = Path(__file__).parent / "golden" / "kernels.npz"
 CASES = sorted({name.split("/")[0] for name in np.load(GOLDEN).files})
@@ -21,7 +22,9 @@ CASES = sorted({name.split("/")[0] for name in np.load(GOLDEN).files})
 def spec_of(case: str, name: str) -> KernelSpec:
     """Architecture, depth, pooling and activation are in the name of a case."""
     architecture, depth, pooling, activation = case.split("-")
-    return KernelSpec(name, architecture, int(depth), pooling, activation)
+    layers: Any = {"fc": Fc(int(depth)), "conv": Conv(int(depth), pooling)}  # pyright: ignore
+    known = layers.get(architecture, Architecture(architecture))  # pyright: ignore
+    return WideKernel(name, known, activation)  # pyright: ignore
 
 
 @pytest.mark.parametrize("case", CASES)

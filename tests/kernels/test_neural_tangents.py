@@ -9,15 +9,19 @@ import pytest
 from jaxdd import kernels
 from jaxdd.errors import InputError
 from jaxdd.kernels import _neural_tangents
-from jaxdd.records import KernelSpec
+from jaxdd.records import (
+    Fc,
+    WideKernel,
+)
 
 PROGRAM = """
+import dataclasses
 import sys
 import warnings
 import jax
 import numpy as np
 from jaxdd import kernels
-from jaxdd.records import KernelSpec
+from jaxdd.records import Conv, Fc, WideKernel
 
 jax.config.update("jax_enable_x64", True)
 before = set(vars(jax.core))
@@ -28,9 +32,9 @@ assert not left, left
 assert before == set(vars(jax.core)), set(vars(jax.core)) - before
 assert not hasattr(jax, "util")
 x = np.random.default_rng(0).standard_normal((2, 4, 4, 1))
-for spec in (KernelSpec(depth=2), KernelSpec("nngp", "conv", pooling="average"),
-             KernelSpec("ntk", "conv", pooling="global", activation="erf")):
-    other = KernelSpec(**(vars(spec) | {"backend": "neural_tangents"}))
+for spec in (WideKernel("ntk", Fc(2)), WideKernel("nngp", Conv(1, "average")),
+             WideKernel("ntk", Conv(1, "global"), "erf")):
+    other = dataclasses.replace(spec, backend="neural_tangents")
     ours, theirs = (jax.jit(kernels.named(s, (4, 4, 1)))(x[:1], x[1:] + 1)
                     for s in (spec, other))
     np.testing.assert_allclose(ours, theirs, rtol=1e-12)
@@ -54,7 +58,7 @@ def test_missing_extra_is_named(missing):
     with pytest.raises(InputError, match=r"jaxdd\[ntk\]"):
         kernels.stax()
     with pytest.raises(InputError, match=r"jaxdd\[ntk\]"):
-        kernels.named(KernelSpec(backend="neural_tangents", depth=7), (4, 4, 1))
+        kernels.named(WideKernel("ntk", Fc(7), backend="neural_tangents"), (4, 4, 1))
 
 
 def test_from_stax_calls_with_what_to_get():

@@ -6,9 +6,15 @@ from jaxdd.errors import InputError
 from jaxdd.kernels.spelling import parse_kernel, spelled_kernel
 from jaxdd.records import (
     Activation,
+    Architecture,
+    Conv,
     ConvNet,
-    KernelSpec,
+    Fc,
+    LinearKernel,
+    NetworkKernel,
     Protocol,
+    RandomFeatures,
+    WideKernel,
     from_dict,
     to_dict,
 )
@@ -17,19 +23,17 @@ from jaxdd.run.arguments import parse_as
 
 WIDE = ConvNet(width=(256, 256), norm="none")
 SPECS = {
-    "linear": KernelSpec("linear"),
-    "ntk-fc-1": KernelSpec(),
-    "nngp-fc-3-erf": KernelSpec("nngp", depth=3, activation="erf"),
-    "ntk-conv-2-global-w1-b0": KernelSpec(
-        architecture="conv", depth=2, pooling="global", weight_std=1.0, bias_std=0.0
+    "linear": LinearKernel(),
+    "ntk-fc-1": WideKernel(),
+    "nngp-fc-3-erf": WideKernel("nngp", Fc(3), activation="erf"),
+    "ntk-conv-2-global-w1-b0": WideKernel(
+        "ntk", Conv(2, "global"), weight_std=1.0, bias_std=0.0
     ),
-    "nngp-convnet3-neural_tangents": KernelSpec(
-        "nngp", "convnet3", backend="neural_tangents"
+    "nngp-convnet3-neural_tangents": WideKernel(
+        "nngp", Architecture("convnet3"), backend="neural_tangents"
     ),
-    "conjugate-convnet-256-256-none": KernelSpec("conjugate", network=WIDE),
-    "random_features:8-convnet-256-256-none": KernelSpec(
-        "random_features", network=WIDE, members=8
-    ),
+    "conjugate-convnet-256-256-none": NetworkKernel("conjugate", WIDE),
+    "random_features:8-convnet-256-256-none": RandomFeatures(WIDE, 8),
 }
 
 
@@ -63,14 +67,14 @@ def test_command_line_takes_kernels_by_name(capsys) -> None:
     two = cli.parse([*head, "--protocol", "rfad"])  # whose two kernels are the default
     assert len(two.evaluate.kernels) == 2  # type: ignore
     one = cli.parse([*head, "--protocol", "rfad", "--kernels", "linear"])
-    assert one.evaluate.kernels == (KernelSpec("linear"),)  # type: ignore
+    assert one.evaluate.kernels == (LinearKernel(),)  # type: ignore
     assert cli.main([*head, "--kernels", "ntk-fcc"]) == 2
     assert "Did you mean" in capsys.readouterr().err
 
 
 def test_defaults_that_no_name_spells_are_kept() -> None:
     sigmoid = ConvNet(width=(8,), activation=Activation("sigmoid"))
-    odd = (KernelSpec("conjugate", network=sigmoid), KernelSpec("linear"))
+    odd = (NetworkKernel("conjugate", sigmoid), LinearKernel())
     kept = parse_as(Protocol, [], default=Protocol(kernels=odd), description="")
     assert kept.kernels == odd
     asked = ["--ridge", "0.5"]

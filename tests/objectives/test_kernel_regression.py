@@ -18,8 +18,10 @@ from jaxdd.objectives.kernel_regression import (
 )
 from jaxdd.objectives.labelled import krr_labels
 from jaxdd.records import (
+    Conv,
     ConvNet,
-    KernelSpec,
+    Fc,
+    WideKernel,
 )
 from tests.helpers import finite_difference
 
@@ -74,7 +76,7 @@ def test_linear_kernel_with_as_many_images_as_classes_is_exact(batch):
 
 
 def test_blocks_of_rows_change_nothing(batch, synthetic):
-    kernel = kernels.named(KernelSpec("ntk", "fc", depth=1), SHAPE)
+    kernel = kernels.named(WideKernel("ntk", Fc(1)), SHAPE)
     results = []
     for rows in (None, 5):
         objective = kernel_regression(kernel_blocks(kernel, rows), KIP, CLASSES)
@@ -177,7 +179,7 @@ def test_one_network_and_squared_error_is_frepo_without_training(batch, syntheti
 def test_random_features_approach_the_kernel_of_the_infinite_network(key):
     """With RFAD's initialisation, at a rate of one over the root of the members."""
     image = jax.random.normal(key, (5, *SHAPE))
-    spec = KernelSpec("nngp", "conv", depth=1, pooling="average")
+    spec = WideKernel("nngp", Conv(1, "average"))
     exact = kernels.named(spec, SHAPE)(image, image)
     network = networks.build(
         ConvNet(width=(8,), norm="none", initialiser="he"), SHAPE, 0

@@ -13,12 +13,15 @@ from jaxdd.errors import InputError
 from jaxdd.kernels.ridge import KIP
 from jaxdd.objectives.kernel_regression import kernel_blocks, kernel_regression
 from jaxdd.objectives.label_solve import solved_labels
-from jaxdd.records import KernelSpec
+from jaxdd.records import (
+    Fc,
+    WideKernel,
+)
 from tests.helpers import toy_corpus
 
 CLASSES, SHAPE = 4, (4, 4, 1)
 # ReLU's NTK knows the angle of an image with itself to the root of a rounding only.
-KERNEL = kernels.named(KernelSpec("nngp", "fc", depth=1), SHAPE)
+KERNEL = kernels.named(WideKernel("nngp", Fc(1)), SHAPE)
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,11 @@ from jaxdd.errors import InputError
 from jaxdd.kernels import linear
 from jaxdd.kernels.ridge import Ridge
 from jaxdd.records import (
-    KernelSpec,
+    LinearKernel,
     Mlp,
+    NetworkKernel,
+    RandomFeatures,
+    WideKernel,
 )
 from jaxdd.select.leverage import leverage_scores
 from jaxdd.select.selection import Group, Space
@@ -190,14 +193,16 @@ def test_leverage_draws_in_proportion(x64) -> None:
 def test_spaces_of_a_corpus(key: jax.Array) -> None:
     corpus = toy_corpus(per_class=5)
     network = Mlp(width=(7,))
-    pixels = select.space_of(KernelSpec("linear"), corpus, key)
+    pixels = select.space_of(LinearKernel(), corpus, key)
     assert pixels.points.shape == (20, 64)
-    for name, width in (("conjugate", 7), ("random_features", 15)):
-        spec = KernelSpec(name, network=network, members=2)  # type: ignore[arg-type]
+    for spec, width in (
+        (NetworkKernel("conjugate", network), 7),
+        (RandomFeatures(network, 2), 15),
+    ):
         space = select.space_of(spec, corpus, key)
         assert space.points.shape == (20, width)
         assert space.kernel is None
-    wide = select.space_of(KernelSpec("ntk"), corpus, key)
+    wide = select.space_of(WideKernel(), corpus, key)
     assert wide.kernel is not None
     assert wide.points.shape == (20, 8, 8, 1)
     found = select.herding(key, wide, corpus.label, 2)

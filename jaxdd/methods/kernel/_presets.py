@@ -6,13 +6,17 @@ from jaxdd.presets.fitting import filled
 from jaxdd.presets.fitting import plain as presets
 from jaxdd.records import (
     Adam,
+    Architecture,
     ConvNet,
     DataSpec,
+    Fc,
     KernelSpec,
+    LinearKernel,
     Mlp,
     Preset,
     Protocol,
     Recipe,
+    WideKernel,
 )
 
 __all__ = [
@@ -29,9 +33,9 @@ __all__ = [
     "smoke",
 ]
 
-FC1 = KernelSpec("ntk", "fc", depth=1)
-FC2 = KernelSpec("ntk", "fc", depth=2)
-CONVNET = KernelSpec("ntk", "convnet")
+FC1 = WideKernel("ntk", Fc(1))
+FC2 = WideKernel("ntk", Fc(2))
+CONVNET = WideKernel("ntk", Architecture("convnet"))
 MNIST_14 = DataSpec(
     "mnist", train_limit=6000, test_limit=2000, pool=2, limit_takes="first"
 )
@@ -83,7 +87,7 @@ def smoke(config: type, **changes: Any) -> Any:
     """Settings that run in seconds on tiny images: a linear kernel, a small pool."""
     common = {
         "network": Mlp(width=(6,), initialiser="flax"),
-        "kernel": KernelSpec("linear"),
+        "kernel": LinearKernel(),
         "pool": 2,
         "max_age": 4,
         "batch": 16,

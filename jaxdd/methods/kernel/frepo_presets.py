@@ -81,6 +81,7 @@ def _row(data: str, ipc: int, accuracy: float, **settings: Any) -> Preset:
     grey = shape[2] == 1
     zca = not grey and shape[0] < _UNWHITENED
     student = protocols.named("frepo", shape, size=ipc * classes, mirrors=not grey)
+    assert isinstance(student.network, ConvNet)
     network = dataclasses.replace(FrepoConfig().network, width=student.network.width)
     given: dict[str, Any] = {"network": network, "mirror": not grey} | settings
     return Preset(

@@ -43,11 +43,18 @@ from jaxdd.composition import compose
 from jaxdd.decoders import centred, pixels
 from jaxdd.decoders.initial import Start
 from jaxdd.errors import InputError, check_numbers
-from jaxdd.kernels.finite import FINITE, finite_variables
+from jaxdd.kernels.finite import Finite, finite_variables
 from jaxdd.kernels.ridge import Ridge
 from jaxdd.objectives.kernel_regression import kernel_blocks, kernel_regression
 from jaxdd.pools import drawn, none
-from jaxdd.records import Adam, AugmentSpec, KernelSpec, OptimiserSpec
+from jaxdd.records import (
+    Adam,
+    AugmentSpec,
+    Fc,
+    KernelSpec,
+    OptimiserSpec,
+    WideKernel,
+)
 from jaxdd.training import optimisers
 
 __all__ = ["METHOD", "KipConfig", "kip"]
@@ -57,7 +64,7 @@ __all__ = ["METHOD", "KipConfig", "kip"]
 class KipConfig:
     """Settings of KIP; the defaults are the notebook's for CIFAR-10 (m = 100)."""
 
-    kernel: KernelSpec = KernelSpec("ntk", "fc", depth=1)
+    kernel: KernelSpec = WideKernel("ntk", Fc(1))
     """Any kernel; those of finite networks draw fresh ones at every step."""
     learn_labels: bool = False
     """Learn the labels with the images, from centred one-hot rows on."""
@@ -129,7 +136,7 @@ def _within_memory(
 
 def _pool(task: Task, spec: KernelSpec) -> Pool:
     """Networks of a finite kernel, drawn anew at every step; others have none."""
-    if spec.name not in FINITE:
+    if not isinstance(spec, Finite):
         return none()
     return drawn(lambda key: finite_variables(spec, key, task.image_shape))
 

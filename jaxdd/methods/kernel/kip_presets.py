@@ -25,15 +25,18 @@ from jaxdd.methods.kernel.kip import KipConfig
 from jaxdd.presets.figures import measured, unrecorded, with_figures
 from jaxdd.records import (
     Adam,
+    Architecture,
     ConvNet,
     DataSpec,
     Decay,
     Expected,
+    Fc,
     KernelSpec,
     Preset,
     Protocol,
     Recipe,
     Sgd,
+    WideKernel,
 )
 
 __all__ = ["PRESETS", "SMOKE"]
@@ -100,8 +103,9 @@ def _row(
     spec, shape, _ = DATA[data]
     zca = settings.pop("zca", shape[2] == 3)
     config = KipConfig(**({"kernel": CONVNET, "learn_labels": True} | settings))
+    assert isinstance(config.kernel, WideKernel)
     figures = {
-        "accuracy, krr ntk-" + config.kernel.architecture: by_krr,
+        f"accuracy, krr ntk-{config.kernel.architecture.name}": by_krr,
         "accuracy": by_network,
     }
     return Preset(
@@ -145,7 +149,7 @@ PRESETS: dict[str, Preset] = {
     "cifar10_convnet3_code": _row(
         *("cifar10", 50, 0.671, 0.0),
         source="kip/dataset.ipynb",
-        kernel=KernelSpec("ntk", "convnet3"),
+        kernel=WideKernel("ntk", Architecture("convnet3")),
         learn_labels=False,
         zca=False,
     ),
@@ -161,7 +165,7 @@ PRESETS = with_figures(
 # ReLU's kernel has a kink at an image with itself, which differences run into.
 SMOKE = smoke(
     KipConfig,
-    kernel=KernelSpec("ntk", "fc", depth=1, activation="erf"),
+    kernel=WideKernel("ntk", Fc(1), activation="erf"),
     learn_labels=True,
     batch=40,
     optimiser=Adam(1e-2),

@@ -37,10 +37,14 @@ from jaxdd.composition import one_shot
 from jaxdd.decoders import pixels
 from jaxdd.decoders.initial import Start
 from jaxdd.errors import InputError, check_numbers
-from jaxdd.kernels.finite import FINITE
+from jaxdd.kernels.finite import Finite
 from jaxdd.kernels.ridge import Ridge
 from jaxdd.objectives.label_solve import solved_labels
-from jaxdd.records import KernelSpec
+from jaxdd.records import (
+    Fc,
+    KernelSpec,
+    WideKernel,
+)
 
 __all__ = ["METHOD", "LabelSolveConfig", "label_solve"]
 
@@ -49,7 +53,7 @@ __all__ = ["METHOD", "LabelSolveConfig", "label_solve"]
 class LabelSolveConfig:
     """Settings of Label Solve; the defaults are the notebook's for CIFAR-10."""
 
-    kernel: KernelSpec = KernelSpec("ntk", "fc", depth=1)
+    kernel: KernelSpec = WideKernel("ntk", Fc(1))
     """Kernel of an infinitely wide network, or linear."""
     ridge: float = 1e-6
     """Ridge of the regression that uses the labels, times the mean eigenvalue."""
@@ -68,7 +72,7 @@ def label_solve(task: Task, config: LabelSolveConfig = LabelSolveConfig()) -> Di
       InputError: besides `base.Method.build`, a kernel of finite networks.
     """
     check_numbers(config, counts=("rows",), not_negative=("rcond",))
-    if config.kernel.name in FINITE:
+    if isinstance(config.kernel, Finite):
         raise InputError(
             f"distill.kernel.name={config.kernel.name!r}: labels are solved for one"
             " kernel, not for networks drawn at random; choose ntk, nngp or linear"

@@ -15,13 +15,14 @@ from jaxdd.presets.figures import measured, unrecorded, with_figures
 from jaxdd.records import (
     AdaBelief,
     Adam,
+    Architecture,
     ConvNet,
     Expected,
-    KernelSpec,
     Preset,
     Protocol,
     Recipe,
     Sgd,
+    WideKernel,
 )
 
 __all__ = ["PRESETS", "SMOKE"]
@@ -66,7 +67,10 @@ _BEST = {
 def _student(data: str, ipc: int) -> Protocol:
     """A wide centred network (eval_distilled_set.py), and both kernels of its limit."""
     rate, scale, decay = _BEST[data, ipc]
-    wide = (KernelSpec("nngp", "convnet3"), KernelSpec("ntk", "convnet3"))
+    wide = (
+        WideKernel("nngp", Architecture("convnet3")),
+        WideKernel("ntk", Architecture("convnet3")),
+    )
     return Protocol(
         name="rfad",
         network=ConvNet(

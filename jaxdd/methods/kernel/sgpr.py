@@ -53,9 +53,15 @@ from jaxdd.base import (
 from jaxdd.decoders import pixels
 from jaxdd.decoders.initial import Start
 from jaxdd.errors import InputError, check_numbers
-from jaxdd.kernels.finite import FINITE
+from jaxdd.kernels.finite import Finite
 from jaxdd.objectives.inducing import collapsed_bound
-from jaxdd.records import Adam, KernelSpec, OptimiserSpec
+from jaxdd.records import (
+    Adam,
+    Fc,
+    KernelSpec,
+    OptimiserSpec,
+    WideKernel,
+)
 from jaxdd.training import optimisers
 
 __all__ = ["METHOD", "SgprConfig", "sgpr"]
@@ -65,7 +71,7 @@ __all__ = ["METHOD", "SgprConfig", "sgpr"]
 class SgprConfig:
     """Settings of the inducing images."""
 
-    kernel: KernelSpec = KernelSpec("nngp", "fc", depth=1)
+    kernel: KernelSpec = WideKernel("nngp", Fc(1))
     """Kernel of an infinitely wide network, or linear."""
     noise: float = 0.01
     """Variance s^2 of the labels at the start; learned."""
@@ -147,7 +153,7 @@ def _centred(label: Any, classes: int, like: Array) -> Array:
 
 
 def _check(config: SgprConfig) -> None:
-    if config.kernel.name in FINITE:
+    if isinstance(config.kernel, Finite):
         raise InputError(
             f"kernel.name={config.kernel.name!r}: inducing images need a kernel without"
             " networks; choose ntk, nngp or linear"

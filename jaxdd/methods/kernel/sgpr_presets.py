@@ -9,11 +9,16 @@ import dataclasses
 from jaxdd.methods.kernel._presets import MNIST_14, by_kernel, smoke
 from jaxdd.methods.kernel.sgpr import SgprConfig
 from jaxdd.presets.figures import unrecorded, with_figures
-from jaxdd.records import DataSpec, KernelSpec, Preset
+from jaxdd.records import (
+    DataSpec,
+    Fc,
+    Preset,
+    WideKernel,
+)
 
 __all__ = ["PRESETS", "SMOKE"]
 
-_NNGP = KernelSpec("nngp", "fc", depth=2)
+_NNGP = WideKernel("nngp", Fc(2))
 _DIGITS = Preset(
     distill=SgprConfig(kernel=_NNGP),
     data=DataSpec("digits"),

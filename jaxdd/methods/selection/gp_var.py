@@ -25,7 +25,10 @@ from typing import Literal
 
 from jaxdd.base import Distiller, Method, Parts, Task
 from jaxdd.composition import from_selector
-from jaxdd.records import KernelSpec
+from jaxdd.records import (
+    KernelSpec,
+    LinearKernel,
+)
 from jaxdd.select import gp_var as choose
 
 __all__ = ["METHOD", "GpVarConfig", "gp_var"]
@@ -35,7 +38,7 @@ __all__ = ["METHOD", "GpVarConfig", "gp_var"]
 class GpVarConfig:
     """Settings of the variance selection."""
 
-    kernel: KernelSpec = KernelSpec("linear")
+    kernel: KernelSpec = LinearKernel()
     """How images are compared: linear (whitened pixels), conjugate or random_features
     (of networks drawn anew), or any other kernel."""
     rule: Literal["variance", "trace", "trace_less_variance"] = "variance"

@@ -25,7 +25,10 @@ from dataclasses import dataclass
 
 from jaxdd.base import Distiller, Method, Parts, Task
 from jaxdd.composition import from_selector
-from jaxdd.records import KernelSpec
+from jaxdd.records import (
+    KernelSpec,
+    LinearKernel,
+)
 from jaxdd.select import herding as choose
 
 __all__ = ["METHOD", "HerdingConfig", "herding"]
@@ -35,7 +38,7 @@ __all__ = ["METHOD", "HerdingConfig", "herding"]
 class HerdingConfig:
     """Settings of the herding selection."""
 
-    kernel: KernelSpec = KernelSpec("linear")
+    kernel: KernelSpec = LinearKernel()
     """How images are compared: linear (whitened pixels), conjugate or random_features
     (of networks drawn anew), or any other kernel."""
 

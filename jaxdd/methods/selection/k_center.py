@@ -25,7 +25,10 @@ from dataclasses import dataclass
 
 from jaxdd.base import Distiller, Method, Parts, Task
 from jaxdd.composition import from_selector
-from jaxdd.records import KernelSpec
+from jaxdd.records import (
+    KernelSpec,
+    LinearKernel,
+)
 from jaxdd.select import k_center as choose
 
 __all__ = ["METHOD", "KCenterConfig", "k_center"]
@@ -35,7 +38,7 @@ __all__ = ["METHOD", "KCenterConfig", "k_center"]
 class KCenterConfig:
     """Settings of the k-centre selection."""
 
-    kernel: KernelSpec = KernelSpec("linear")
+    kernel: KernelSpec = LinearKernel()
     """How images are compared: linear (whitened pixels), conjugate or random_features
     (of networks drawn anew), or any other kernel."""
 

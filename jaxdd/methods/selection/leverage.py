@@ -23,7 +23,10 @@ from dataclasses import dataclass
 
 from jaxdd.base import Distiller, Method, Parts, Task
 from jaxdd.composition import from_selector
-from jaxdd.records import KernelSpec
+from jaxdd.records import (
+    KernelSpec,
+    LinearKernel,
+)
 from jaxdd.select import leverage as choose
 
 __all__ = ["METHOD", "LeverageConfig", "leverage"]
@@ -33,7 +36,7 @@ __all__ = ["METHOD", "LeverageConfig", "leverage"]
 class LeverageConfig:
     """Settings of the leverage selection."""
 
-    kernel: KernelSpec = KernelSpec("linear")
+    kernel: KernelSpec = LinearKernel()
     """How images are compared: linear (whitened pixels), conjugate or random_features
     (of networks drawn anew), or any other kernel."""
     ridge: float = 1e-3

@@ -24,7 +24,10 @@ from dataclasses import dataclass
 
 from jaxdd.base import Distiller, Method, Parts, Task
 from jaxdd.composition import from_selector
-from jaxdd.records import KernelSpec
+from jaxdd.records import (
+    KernelSpec,
+    LinearKernel,
+)
 from jaxdd.select import mmd as choose
 
 __all__ = ["METHOD", "MmdConfig", "mmd"]
@@ -34,7 +37,7 @@ __all__ = ["METHOD", "MmdConfig", "mmd"]
 class MmdConfig:
     """Settings of the MMD coreset."""
 
-    kernel: KernelSpec = KernelSpec("linear")
+    kernel: KernelSpec = LinearKernel()
     """How images are compared: linear (whitened pixels), conjugate or random_features
     (of networks drawn anew), or any other kernel."""
 

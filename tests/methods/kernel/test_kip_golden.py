@@ -18,7 +18,10 @@ from jaxdd.base import Batch, State, Task
 from jaxdd.kernels.ridge import KIP
 from jaxdd.methods.kernel.kip import KipConfig, kip
 from jaxdd.objectives.label_solve import solved_labels
-from jaxdd.records import KernelSpec
+from jaxdd.records import (
+    Fc,
+    WideKernel,
+)
 from jaxdd.training import optimisers
 from tests.helpers import toy_corpus
 
@@ -42,7 +45,7 @@ def assert_close(ours, theirs, rtol):
 def test_two_steps(golden, case, x64):
     depth, learn = CASES[case]
     config = KipConfig(
-        kernel=KernelSpec("ntk", "fc", depth=depth),
+        kernel=WideKernel("ntk", Fc(depth)),
         learn_labels=learn,
         batch=CLASSES * REAL,
     )
@@ -76,7 +79,7 @@ def test_two_steps(golden, case, x64):
 @pytest.mark.parametrize("case", CASES)
 def test_solved_labels(golden, case, x64):
     """Streamed by a triangle, in blocks of seven rows; theirs by the pseudo-inverse."""
-    spec = KernelSpec("ntk", "fc", depth=CASES[case][0])
+    spec = WideKernel("ntk", Fc(CASES[case][0]))
     real = golden[f"{case}/real_image"][0].reshape(-1, *SHAPE)
     corpus = dataclasses.replace(
         toy_corpus(per_class=REAL, classes=CLASSES, side=4),

@@ -7,7 +7,11 @@ from jaxdd.errors import InputError
 from jaxdd.methods.kernel.kip import KipConfig, kip
 from jaxdd.methods.kernel.label_solve import LabelSolveConfig, label_solve
 from jaxdd.methods.kernel.rfad import RfadConfig, rfad
-from jaxdd.records import AugmentSpec, ConvNet, KernelSpec
+from jaxdd.records import (
+    AugmentSpec,
+    ConvNet,
+    NetworkKernel,
+)
 
 
 def test_bad_settings_are_named():
@@ -22,7 +26,7 @@ def test_bad_settings_are_named():
             task, KipConfig(batch=40, augment=AugmentSpec(mixup=1.0))
         ),
         r"drawn at random": lambda: label_solve(
-            task, LabelSolveConfig(kernel=KernelSpec("conjugate"))
+            task, LabelSolveConfig(kernel=NetworkKernel("conjugate"))
         ),
         r"distill\.members=0": lambda: rfad(task, RfadConfig(members=0)),
         r"norm='batch'": lambda: rfad(task, RfadConfig(network=ConvNet(norm="batch"))),
