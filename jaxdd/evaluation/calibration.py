@@ -7,10 +7,17 @@ import numpy as np
 
 from jaxdd.errors import InputError
 
-__all__ = ["BINS", "calibration_error", "calibration_error_of_logits", "top_k_accuracy"]
+__all__ = [
+    "BINS",
+    "calibration_error",
+    "calibration_error_of_logits",
+    "top_five",
+    "top_k_accuracy",
+]
 
 BINS = 15  # Guo et al. 2017
 _SUM_TOLERANCE = 1e-3  # of the probabilities of an image
+_MANY_CLASSES = 20  # from here, accuracy among the best five says something
 
 
 def calibration_error(
@@ -84,6 +91,18 @@ def top_k_accuracy(scores: np.ndarray, label: np.ndarray, k: int = 1) -> float:
     earlier = np.arange(classes) < label[:, None]
     before = ((scores > own) | ((scores == own) & earlier)).sum(1)
     return float(((before < k) & ~np.isnan(scores).any(1)).mean())
+
+
+def top_five(scores: np.ndarray, label: np.ndarray) -> dict[str, float]:
+    """`top5`, the accuracy among the best five, where so many classes make it tell.
+
+    Args:
+      scores: [n,classes], logits or probabilities.
+      label: int [n].
+    """
+    if scores.shape[1] < _MANY_CLASSES:
+        return {}
+    return {"top5": top_k_accuracy(scores, label, 5)}
 
 
 def _checked(

@@ -14,9 +14,9 @@ import numpy as np
 
 from jaxdd import kernels
 from jaxdd.base import Array, Corpus, Synthetic
-from jaxdd.evaluation.calibration import top_k_accuracy
+from jaxdd.evaluation.calibration import top_five
 from jaxdd.evaluation.contestants import random_set
-from jaxdd.evaluation.measure import Entry, Figures, Task, one_by_one
+from jaxdd.evaluation.measure import Entry, Figures, Measurement, one_by_one
 from jaxdd.evaluation.probes import accuracy
 from jaxdd.evaluation.regression import (
     Fitted,
@@ -37,7 +37,6 @@ from jaxdd.training.examples import apply_to_all
 
 __all__ = ["imitating_entries", "kernel_entries", "kernel_notes", "krr_name"]
 
-_MANY_CLASSES = 20  # from here, accuracy among the best five says something
 _FULL_BYTES = 4_000_000_000  # of a kernel matrix, its copy with the ridge, its factor
 
 Judge = Callable[[np.ndarray], Figures]
@@ -84,10 +83,7 @@ def kernel_entries(
 
     def judge(predicted: np.ndarray) -> Figures:
         figures = {"accuracy": accuracy(predicted, setting.test.label)}
-        if setting.meta.num_classes >= _MANY_CLASSES:
-            label = np.asarray(setting.test.label)
-            figures["top5"] = top_k_accuracy(predicted, label, 5)
-        return figures
+        return figures | top_five(predicted, np.asarray(setting.test.label))
 
     return _entries(setting, found, judge), notes
 
@@ -247,7 +243,7 @@ def _entry(
     # The ridge and the kernel's settings are part of the piece's name, not of the
     # fingerprint: another kernel changes nothing about students that are done.
     settings = digest(spec, ridge, setting.meta.protocol.kernel_full)
-    task: dict[str, Task] = {f"krr-{settings[:8]}": score}
+    task: dict[str, Measurement] = {f"krr-{settings[:8]}": score}
     random = support.drawn or isinstance(spec, Finite)
     return Entry(
         support.name,

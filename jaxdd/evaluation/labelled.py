@@ -9,7 +9,7 @@ import numpy as np
 from jaxdd import networks
 from jaxdd.base import Corpus, Network, Variables
 from jaxdd.errors import InputError
-from jaxdd.evaluation.calibration import calibration_error_of_logits, top_k_accuracy
+from jaxdd.evaluation.calibration import calibration_error_of_logits, top_five
 from jaxdd.evaluation.contestants import (
     Contestant,
     class_mean_contestant,
@@ -18,17 +18,16 @@ from jaxdd.evaluation.contestants import (
     whole_contestant,
 )
 from jaxdd.evaluation.kernel_rows import kernel_entries
-from jaxdd.evaluation.measure import Entry, Figures, Task, one_by_one
+from jaxdd.evaluation.measure import Entry, Figures, Measurement
 from jaxdd.evaluation.probes import accuracy
 from jaxdd.evaluation.ranking import ranking_contestants
 from jaxdd.evaluation.setting import Setting
-from jaxdd.evaluation.students import seed_key, seen_from_start
+from jaxdd.evaluation.students import centred_student, seed_key, untrained_entry
 from jaxdd.evaluation.tasks import transfer_tasks
 from jaxdd.records import NetworkSpec, Protocol, Recipe
 from jaxdd.training.examples import (
     Examples,
     apply_to_all,
-    fresh,
     outputs,
     student_network,
 )
@@ -60,9 +59,6 @@ def other_network(asked: str, image_shape: tuple[int, int, int]) -> Other:
     return Other(name, networks.named(name, image_shape), int(count or 0) or None)
 
 
-_MANY_CLASSES = 20  # from here, accuracy among the best five says something
-
-
 def labelled_entries(
     setting: Setting, *, baselines: bool, group: Group = ALONE
 ) -> tuple[list[Entry], list[str]]:
@@ -91,7 +87,10 @@ def labelled_entries(
             extra += ranking_contestants(setting)
     entries = [_entry(setting, c, group) for c in [*contestants, *extra]]
     if baselines and setting.targets:
-        entries.append(_scratch(setting))
+        network, own = _network(setting), own_contestant(setting)
+        first = lambda position: own.examples(position, None)
+        measured = transfer_tasks(setting, network)
+        entries.append(untrained_entry(setting, network, first, measured))
     for asked in protocol.networks:
         other = other_network(asked, setting.image_shape)
         entries += [_entry(setting, c, group, other) for c in contestants]
@@ -124,7 +123,7 @@ def _entry(
     setting: Setting,
     contestant: Contestant,
     group: Group,
-    other: "Other | None" = None,
+    other: Other | None = None,
 ) -> Entry:
     """A row, under the protocol's own network or another one."""
     network = _network(setting, other.spec if other else None)
@@ -145,7 +144,7 @@ def _entry(
             return _best(student)
         return tested.accuracy(student.variables)
 
-    tasks: dict[str, Task] = {"student": _score(setting, tested)}
+    tasks: dict[str, Measurement] = {"student": _score(setting, tested)}
     if other is not None:
         return Entry(contestant.name, students, tasks, other.name, other.most)
     return Entry(contestant.name, students, tasks | transfer_tasks(setting, network))
@@ -200,7 +199,7 @@ class _Test:
         return accuracy(self.logits(variables), self._corpus.label)
 
 
-def _score(setting: Setting, tested: _Test) -> Task:
+def _score(setting: Setting, tested: _Test) -> Measurement:
     """Accuracy at the last step and at the best one, and calibration."""
     label = np.asarray(setting.test.label)
 
@@ -211,11 +210,8 @@ def _score(setting: Setting, tested: _Test) -> Task:
         figures = {"accuracy": last}
         if student.checked:
             figures["accuracy_best"] = max(last, _best(student))
-        if setting.meta.num_classes >= _MANY_CLASSES:
-            figures["top5"] = top_k_accuracy(logits, label, 5)
-        return figures | {
-            "calibration_error": calibration_error_of_logits(logits, label)
-        }
+        error = calibration_error_of_logits(logits, label)
+        return figures | top_five(logits, label) | {"calibration_error": error}
 
     return score
 
@@ -228,19 +224,7 @@ def _network(setting: Setting, spec: NetworkSpec | None = None) -> Network:
     meta = setting.meta
     spec = meta.protocol.network if spec is None else spec
     network = student_network(spec, setting.image_shape, meta.num_classes)
-    return seen_from_start(network, meta.protocol)
-
-
-def _scratch(setting: Setting) -> Entry:
-    """The untrained student, the same that every other row starts from."""
-    network, own = _network(setting), own_contestant(setting)
-
-    def student(position: int, stage: str) -> Student:
-        del stage
-        key = seed_key(setting.seeds[position], "student")
-        return Student(fresh(key, network, own.examples(position, None)), {})
-
-    return Entry("scratch", one_by_one(student), transfer_tasks(setting, network))
+    return centred_student(network, meta.protocol)
 
 
 def _shortage(setting: Setting) -> str:

@@ -8,13 +8,13 @@ from jaxdd.evaluation.report import make_row
 from jaxdd.networks import network_name
 from jaxdd.records import Protocol, Row
 
-__all__ = ["Entry", "Figures", "Store", "Task", "measure", "one_by_one"]
+__all__ = ["Entry", "Figures", "Measurement", "Store", "measure", "one_by_one"]
 
 Figures = dict[str, float]
 Store = MutableMapping[str, dict]
 """Finished pieces by name, each a dict that JSON can hold."""
 
-Task = Callable[[Any, int, str], Figures]
+Measurement = Callable[[Any, int, str], Figures]
 """(student, seed, stage) -> figures by metric; a student is what `Students` gives, a
 trained network or a regression."""
 
@@ -33,7 +33,7 @@ class Entry(NamedTuple):
 
     name: str
     students: Students
-    tasks: dict[str, Task]
+    tasks: dict[str, Measurement]
     network: str = ""
     most: int | None = None
 

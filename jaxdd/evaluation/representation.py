@@ -6,17 +6,20 @@ with their true targets.
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from functools import cache
+from functools import cache, partial
 
 import jax
 
 from jaxdd.base import Array, Corpus, Synthetic
-from jaxdd.evaluation.bench import Bench, make_bench
 from jaxdd.evaluation.kernel_rows import imitating_entries
 from jaxdd.evaluation.labelled import trains_students
 from jaxdd.evaluation.measure import Entry, one_by_one
+from jaxdd.evaluation.representation_setting import (
+    RepresentationSetting,
+    make_representation_setting,
+)
 from jaxdd.evaluation.setting import Setting
-from jaxdd.evaluation.students import seed_key
+from jaxdd.evaluation.students import seed_key, untrained_entry
 from jaxdd.evaluation.tasks import imitation, label_tasks
 from jaxdd.select import kmeans_rows, random_rows, subset
 from jaxdd.training.batches import in_steps
@@ -25,7 +28,6 @@ from jaxdd.training.examples import (
     examples_of_corpus,
     examples_of_set,
     fit,
-    fresh,
 )
 from jaxdd.training.together import Student
 
@@ -57,15 +59,16 @@ def representation_entries(
     Raises:
       InputError: the set has no teacher.
     """
-    bench, method = make_bench(setting, teacher_outputs or {}), setting.meta.method
-    own = _entry(bench, method, lambda position: _own(bench, position))
-    regressions = imitating_entries(setting, bench.teacher, baselines=baselines)
+    shared = make_representation_setting(setting, teacher_outputs or {})
+    method = setting.meta.method
+    own = _entry(shared, method, partial(_own, shared))
+    regressions = imitating_entries(setting, shared.teacher, baselines=baselines)
     if not trains_students(setting.meta.protocol):
         return regressions, []
     notes = [] if setting.labelled else ["no linear_probe, knn, fine_tune: no labels"]
     if not baselines or setting.train is None:
         return [own, *regressions], notes
-    others = _subsets(bench, setting.train)
+    others = _subsets(shared, setting.train)
     if setting.size > setting.train.size:
         others = []
         notes.append(
@@ -73,40 +76,45 @@ def representation_entries(
             f"training split {setting.train.size}"
         )
     if setting.meta.protocol.full:
-        others.append(_full(bench, setting.train))
+        others.append(_full(shared, setting.train))
     if setting.labelled or setting.targets:
-        others.append(_scratch(bench))
+        untrained = setting, shared.network, partial(_own, shared), label_tasks(shared)
+        others.append(untrained_entry(*untrained))
     others = [entry for entry in others if entry.name != method]
     return [own, *others, *regressions], notes
 
 
-def _entry(bench: Bench, name: str, examples: Callable[[int], Examples]) -> Entry:
+def _entry(
+    shared: RepresentationSetting, name: str, examples: Callable[[int], Examples]
+) -> Entry:
     """A row whose student learns from `examples(position)`."""
-    setting = bench.setting
+    setting = shared.setting
 
     def student(position: int, stage: str) -> Student:
         key = seed_key(setting.seeds[position], "student")
         data = examples(position)
-        fitted = fit(key, bench.network, data, drive=setting.drive, stage=stage)
+        fitted = fit(key, shared.network, data, drive=setting.drive, stage=stage)
         return Student(fitted, {})
 
     return Entry(
-        name, one_by_one(student), {"student": imitation(bench)} | label_tasks(bench)
+        name, one_by_one(student), {"student": imitation(shared)} | label_tasks(shared)
     )
 
 
-def _own(bench: Bench, position: int) -> Examples:
-    return examples_of_set(bench.setting.set_at(position).synthetic, bench.recipe)
+def _own(shared: RepresentationSetting, position: int) -> Examples:
+    return examples_of_set(shared.setting.set_at(position).synthetic, shared.recipe)
 
 
-def _subsets(bench: Bench, train: Corpus) -> list[Entry]:
+def _subsets(shared: RepresentationSetting, train: Corpus) -> list[Entry]:
     """As many real images as the set has, with the teacher's outputs as targets."""
-    setting = bench.setting
+    setting = shared.setting
 
     def examples(rows: Array) -> Examples:
         real = subset(train, rows)
-        target = bench.teacher("train")[rows]
-        return examples_of_set(Synthetic(real.image, target, real.weight), bench.recipe)
+        target = shared.teacher("train")[rows]
+        return examples_of_set(
+            Synthetic(real.image, target, real.weight), shared.recipe
+        )
 
     def random(position: int) -> Examples:
         key = seed_key(setting.seeds[position], "random")
@@ -118,30 +126,19 @@ def _subsets(bench: Bench, train: Corpus) -> list[Entry]:
         return examples(kmeans_rows(key, train, setting.size, None))
 
     return [
-        _entry(bench, "random", random),
-        _entry(bench, "kmeans", lambda _: kmeans()),
+        _entry(shared, "random", random),
+        _entry(shared, "kmeans", lambda _: kmeans()),
     ]
 
 
-def _full(bench: Bench, train: Corpus) -> Entry:
+def _full(shared: RepresentationSetting, train: Corpus) -> Entry:
     """All real pairs, in minibatches, for as many steps as the set gets."""
-    batch = bench.recipe.batch or _FULL_BATCH
-    recipe = in_steps(bench.recipe, bench.setting.size)
+    batch = shared.recipe.batch or _FULL_BATCH
+    recipe = in_steps(shared.recipe, shared.setting.size)
     recipe = dataclasses.replace(recipe, epochs=0, batch=batch)
 
     def examples(position: int) -> Examples:
         del position
-        return examples_of_corpus(train, bench.teacher("train"), recipe)
+        return examples_of_corpus(train, shared.teacher("train"), recipe)
 
-    return _entry(bench, "full", examples)
-
-
-def _scratch(bench: Bench) -> Entry:
-    """The untrained student, the same that every other row starts from."""
-
-    def student(position: int, stage: str) -> Student:
-        del stage
-        key = seed_key(bench.setting.seeds[position], "student")
-        return Student(fresh(key, bench.network, _own(bench, position)), {})
-
-    return Entry("scratch", one_by_one(student), label_tasks(bench))
+    return _entry(shared, "full", examples)

@@ -3,9 +3,9 @@
 import numpy as np
 
 from jaxdd.base import Array, Corpus, Network
-from jaxdd.evaluation.bench import Bench
-from jaxdd.evaluation.measure import Figures, Task
+from jaxdd.evaluation.measure import Figures, Measurement
 from jaxdd.evaluation.probes import fine_tune, knn, linear_probe
+from jaxdd.evaluation.representation_setting import RepresentationSetting
 from jaxdd.evaluation.setting import Setting
 from jaxdd.evaluation.students import seed_key
 from jaxdd.training.examples import apply_to_all, outputs
@@ -24,35 +24,35 @@ def representation_mse(prediction: Array, target: Array) -> float:
     return float(((f - g) ** 2).sum() / ((g - g.mean(0)) ** 2).sum())
 
 
-def imitation(bench: Bench) -> Task:
+def imitation(shared: RepresentationSetting) -> Measurement:
     """How well the student imitates the teacher on un-augmented test images."""
-    predict = apply_to_all(outputs(bench.network, "logits"))
+    predict = apply_to_all(outputs(shared.network, "logits"))
 
     def task(student: Student, seed: int, stage: str) -> Figures:
         del seed, stage
-        prediction = predict(student.variables, bench.setting.test)
-        error = representation_mse(prediction, bench.teacher("test"))
+        prediction = predict(student.variables, shared.setting.test)
+        error = representation_mse(prediction, shared.teacher("test"))
         return {"representation_mse": error}
 
     return task
 
 
-def label_tasks(bench: Bench) -> dict[str, Task]:
+def label_tasks(shared: RepresentationSetting) -> dict[str, Measurement]:
     """What needs labels of real images: frozen features, and fine-tuning.
 
     On the set's own data where it has labels, if the protocol wants that, and on every
     target.
     """
-    setting, train = bench.setting, bench.setting.train
-    own: dict[str, Task] = {}
+    setting, train = shared.setting, shared.setting.train
+    own: dict[str, Measurement] = {}
     if train is not None and setting.labelled and setting.meta.protocol.own:
-        own = _tasks_on(setting, bench.network, train, setting.test, "")
-    return own | transfer_tasks(setting, bench.network)
+        own = _tasks_on(setting, shared.network, train, setting.test, "")
+    return own | transfer_tasks(setting, shared.network)
 
 
-def transfer_tasks(setting: Setting, network: Network) -> dict[str, Task]:
+def transfer_tasks(setting: Setting, network: Network) -> dict[str, Measurement]:
     """The same on every target, metrics `<metric> on <name>`."""
-    tasks: dict[str, Task] = {}
+    tasks: dict[str, Measurement] = {}
     for train, test in setting.targets:
         assert test is not None
         tasks |= _tasks_on(setting, network, train, test, f" on {train.name}")
@@ -61,7 +61,7 @@ def transfer_tasks(setting: Setting, network: Network) -> dict[str, Task]:
 
 def _tasks_on(
     setting: Setting, network: Network, train: Corpus, test: Corpus, where: str
-) -> dict[str, Task]:
+) -> dict[str, Measurement]:
     """Frozen features, and fine-tuning, on one labelled data set."""
     protocol = setting.meta.protocol
     features = apply_to_all(outputs(network, "features"))
@@ -98,5 +98,5 @@ def _tasks_on(
         )
         return {f"fine_tune{where}": score}
 
-    tasks: dict[str, Task] = {f"features{where}": frozen}
+    tasks: dict[str, Measurement] = {f"features{where}": frozen}
     return tasks | ({f"fine_tune{where}": tuned} if protocol.fine_tune.steps else {})

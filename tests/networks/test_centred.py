@@ -8,7 +8,7 @@ import pytest
 from jaxdd import networks
 from jaxdd.base import Variables
 from jaxdd.errors import InputError
-from jaxdd.evaluation.students import seen_from_start
+from jaxdd.evaluation.students import centred_student
 from jaxdd.records import (
     Mlp,
     Protocol,
@@ -73,13 +73,13 @@ def test_three_steps_are_those_of_the_authors_loss(given, centre, x64):
 def test_a_protocol_centres_its_students(given):
     network = given[0]
     plain = Protocol()
-    assert seen_from_start(network, plain) is network
-    made = seen_from_start(network, Protocol(centred=True, label_scale=SCALE))
-    assert made is seen_from_start(network, Protocol(centred=True, label_scale=SCALE))
+    assert centred_student(network, plain) is network
+    made = centred_student(network, Protocol(centred=True, label_scale=SCALE))
+    assert made is centred_student(network, Protocol(centred=True, label_scale=SCALE))
     assert made.name.endswith("-centred-over8")
     variables = jax.jit(made.init)(jax.random.key(0))
     output, _ = made.apply(variables, jnp.ones((2, 4, 4, 1)))
     np.testing.assert_array_equal(output.logits, 0)
     assert float(jnp.abs(output.features).max()) > 0
     with pytest.raises(InputError, match="label_scale=0"):
-        seen_from_start(network, Protocol(label_scale=0))
+        centred_student(network, Protocol(label_scale=0))

@@ -14,13 +14,13 @@ from jaxdd.networks.teacher import represent
 from jaxdd.records import Recipe
 from jaxdd.training.examples import apply_to_all, student_network
 
-__all__ = ["Bench", "make_bench"]
+__all__ = ["RepresentationSetting", "make_representation_setting"]
 
 TeacherOutputs = Callable[[str], Array]
 """The teacher's outputs [n,d] on a split, "train" or "test", un-augmented."""
 
 
-class Bench(NamedTuple):
+class RepresentationSetting(NamedTuple):
     """The setting of an evaluation, the students' network, and the true targets."""
 
     setting: Setting
@@ -29,12 +29,14 @@ class Bench(NamedTuple):
 
     @property
     def recipe(self) -> Recipe:
-        """Of the students: representations are regressed, whatever loss is named."""
+        """The students' recipe: representations are regressed, whatever its loss."""
         return dataclasses.replace(self.setting.meta.protocol.train, loss="mse")
 
 
-def make_bench(setting: Setting, given: Mapping[str, Array]) -> Bench:
-    """The bench of a representation set.
+def make_representation_setting(
+    setting: Setting, given: Mapping[str, Array]
+) -> RepresentationSetting:
+    """The setting of a representation set.
 
     Args:
       setting: what is evaluated.
@@ -46,7 +48,7 @@ def make_bench(setting: Setting, given: Mapping[str, Array]) -> Bench:
     meta = setting.meta
     width = setting.sets[0].synthetic.target.shape[-1]
     network = student_network(meta.protocol.network, tuple(meta.image_shape), width)
-    return Bench(setting, network, _teacher(setting, given))
+    return RepresentationSetting(setting, network, _teacher(setting, given))
 
 
 def _teacher(setting: Setting, given: Mapping[str, Array]) -> TeacherOutputs:
