@@ -151,11 +151,13 @@ def _with_kernels(
     """The set with these regressions in its protocol."""
     meta = distilled.meta
     specs = tuple(parse_kernel(k) if isinstance(k, str) else k for k in kernels)
-    protocol = dataclasses.replace(
-        meta.protocol,
-        kernels=specs or meta.protocol.kernels,
-        ridge=meta.protocol.ridge if ridge is None else ridge,
+    known = meta.protocol.regression
+    asked = dataclasses.replace(
+        known,
+        kernels=specs or known.kernels,
+        ridge=known.ridge if ridge is None else ridge,
     )
+    protocol = dataclasses.replace(meta.protocol, regression=asked)
     return distilled._replace(meta=dataclasses.replace(meta, protocol=protocol))
 
 

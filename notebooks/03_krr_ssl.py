@@ -66,7 +66,7 @@ config = from_preset("krr_ssl", "digits", presets.pick("krr_ssl", "digits"))
 if SHORT:
     config = override(config, {"teacher.recipe.steps": 10, "size": 20})
 judge = {"train.steps": 10 if SHORT else 300, "probe.steps": 5 if SHORT else 200}
-judge |= {"fine_tune.steps": 0, "full": False}
+judge |= {"fine_tune.steps": 0, "representation.full": False}
 config = override(config, {f"evaluate.{name}": value for name, value in judge.items()})
 
 digits = load(config.data)
@@ -191,7 +191,8 @@ plt.show()
 
 # %%
 kernels = (NetworkKernel("conjugate", config.evaluate.network), WideKernel())
-protocol = override(config, {"evaluate.kernels": kernels, "evaluate.ridge": 1e-4})
+regression = {"kernels": kernels, "ridge": 1e-4}
+protocol = override(config, {"evaluate.regression": regression})
 judged = package(plan._replace(config=protocol), assets, small.synthetic, 0)
 report = evaluate([judged], digits, seeds=[0])
 for row in report.rows:

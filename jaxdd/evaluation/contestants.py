@@ -49,7 +49,7 @@ def own_rate(setting: Setting, position: int) -> float | None:
     """The learning rate that the set of a seed brings, if its protocol uses it."""
     hyper = setting.set_at(position).synthetic.hyper
     known = isinstance(hyper, dict) and "learning_rate" in hyper
-    if not setting.meta.protocol.own_rate or not known:
+    if not setting.meta.protocol.labelled.own_rate or not known:
         return None
     return float(hyper["learning_rate"])
 
@@ -64,7 +64,7 @@ def own_contestant(
       hard: take the most probable class of soft labels.
       augmented: keep the recipe's augmentation.
     """
-    protocol = setting.meta.protocol
+    protocol = setting.meta.protocol.labelled
 
     @cache
     def made(index: int) -> Synthetic:
@@ -99,7 +99,8 @@ def random_contestant(setting: Setting, *, augmented: bool = True) -> Contestant
         recipe = _recipe(setting, augmented, rate)
         return _real_examples(setting, position, made(position), recipe)
 
-    return Contestant("random", examples, setting.meta.protocol.learning_rates)
+    rates = setting.meta.protocol.labelled.learning_rates
+    return Contestant("random", examples, rates)
 
 
 def random_set(setting: Setting, position: int) -> Synthetic:
@@ -121,12 +122,13 @@ def class_mean_contestant(setting: Setting) -> Contestant:
         recipe = _recipe(setting, True, rate)
         return _real_examples(setting, position, means(), recipe)
 
-    return Contestant("class_mean", examples, setting.meta.protocol.learning_rates)
+    rates = setting.meta.protocol.labelled.learning_rates
+    return Contestant("class_mean", examples, rates)
 
 
 def whole_contestant(setting: Setting) -> Contestant:
     """All real images, by a recipe of their own."""
-    train, recipe = setting.train, setting.meta.protocol.full_train
+    train, recipe = setting.train, setting.meta.protocol.labelled.full
     assert train is not None
     target, recipe = _targets(train.label, recipe, setting.meta.num_classes)
 

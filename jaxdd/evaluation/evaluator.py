@@ -76,7 +76,7 @@ def evaluate(
         together=1 if meta.label_kind == "representation" else group.size,
     )
     notes = [*notes, *kernel_notes(rows, meta.protocol)]
-    ranked = meta.protocol.ranking and trains_students(meta.protocol)
+    ranked = meta.protocol.labelled.ranking and trains_students(meta.protocol)
     if ranked and meta.label_kind != "representation" and baselines:
         scores, missing = ranking_rows(setting, Report(rows, []))
         rows, notes = rows + scores, notes + missing

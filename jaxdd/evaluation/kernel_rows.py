@@ -73,7 +73,7 @@ def kernel_entries(
       InputError: a kernel or the ridge that cannot be used.
     """
     protocol = setting.meta.protocol
-    if not protocol.kernels:
+    if not protocol.regression.kernels:
         return [], []
     check_kernels(protocol, setting.image_shape)
     found, notes = [_own(setting)], []
@@ -99,7 +99,7 @@ def imitating_entries(
       baselines: whether to add as many random real images.
     """
     protocol, train = setting.meta.protocol, setting.train
-    if not protocol.kernels:
+    if not protocol.regression.kernels:
         return []
     check_kernels(protocol, setting.image_shape)
     own = _Support(
@@ -139,7 +139,7 @@ def kernel_notes(rows: Sequence[Row], protocol: Protocol) -> list[str]:
         )
         notes.append(
             f"{row.network}, row {row.set}: float32 could not factor the kernel"
-            f" at ridge {protocol.ridge:g}, which was raised tenfold"
+            f" at ridge {protocol.regression.ridge:g}, which was raised tenfold"
             f" {row.mean:g} times, to {next(mine):.2g} of the mean eigenvalue"
         )
     return notes
@@ -170,7 +170,7 @@ def _real(
     if setting.ipc == 1:
         means = cache(lambda: centred(class_means(train)))
         found.append(_Support("class_mean", lambda _: means(), False))
-    if setting.meta.protocol.kernel_full:
+    if setting.meta.protocol.regression.full:
         count = _full_size(setting.meta.protocol, train)
         if count < train.size:
             notes.append(
@@ -184,7 +184,7 @@ def _real(
 def _full_size(protocol: Protocol, train: Corpus) -> int:
     """As many real images as are asked for, there and fit."""
     fits = int((_FULL_BYTES / (3 * 4)) ** 0.5)
-    return min(protocol.kernel_full, train.size, fits)
+    return min(protocol.regression.full, train.size, fits)
 
 
 def _full(
@@ -217,7 +217,7 @@ def _entries(
 ) -> list[Entry]:
     return [
         _entry(setting, spec, support, judge)
-        for spec in setting.meta.protocol.kernels
+        for spec in setting.meta.protocol.regression.kernels
         for support in supports
     ]
 
@@ -242,7 +242,7 @@ def _entry(
 
     # The ridge and the kernel's settings are part of the piece's name, not of the
     # fingerprint: another kernel changes nothing about students that are done.
-    settings = digest(spec, ridge, setting.meta.protocol.kernel_full)
+    settings = digest(spec, ridge, setting.meta.protocol.regression.full)
     task: dict[str, Measurement] = {f"krr-{settings[:8]}": score}
     random = support.drawn or isinstance(spec, Finite)
     return Entry(

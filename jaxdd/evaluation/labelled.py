@@ -81,9 +81,9 @@ def labelled_entries(
         return regressions, notes
     extra: list[Contestant] = []
     if baselines and setting.train is not None:
-        if protocol.full_train.steps or protocol.full_train.epochs:
+        if protocol.labelled.full.steps or protocol.labelled.full.epochs:
             extra.append(whole_contestant(setting))
-        if protocol.ranking:
+        if protocol.labelled.ranking:
             extra += ranking_contestants(setting)
     entries = [_entry(setting, c, group) for c in [*contestants, *extra]]
     if baselines and setting.targets:
@@ -91,7 +91,7 @@ def labelled_entries(
         first = lambda position: own.examples(position, None)
         measured = transfer_tasks(setting, network)
         entries.append(untrained_entry(setting, network, first, measured))
-    for asked in protocol.networks:
+    for asked in protocol.labelled.networks:
         other = other_network(asked, setting.image_shape)
         entries += [_entry(setting, c, group, other) for c in contestants]
     return entries + regressions, notes
@@ -100,7 +100,7 @@ def labelled_entries(
 def trains_students(protocol: Protocol) -> bool:
     """Whether networks are trained, and not only kernels fitted."""
     recipe = protocol.train
-    return bool(recipe.steps or recipe.epochs or not protocol.kernels)
+    return bool(recipe.steps or recipe.epochs or not protocol.regression.kernels)
 
 
 def _contestants(
@@ -140,7 +140,7 @@ def _entry(
         return [max(options, key=reported) for options in zip(*tried, strict=True)]
 
     def reported(student: Student) -> float:
-        if setting.meta.protocol.report == "best" and student.checked:
+        if setting.meta.protocol.labelled.report == "best" and student.checked:
             return _best(student)
         return tested.accuracy(student.variables)
 
@@ -176,7 +176,7 @@ def _fit(
         drive=setting.drive,
         stage=stage,
         check=tested.accuracy,
-        every=_every(setting.meta.protocol.check_every, recipe),
+        every=_every(setting.meta.protocol.labelled.check_every, recipe),
     )
 
 

@@ -30,7 +30,7 @@ def ranking_contestants(setting: Setting) -> list[Contestant]:
     found = []
     if setting.meta.label_kind == "soft":
         hard = own_contestant(setting, hard=True)
-        rates = setting.meta.protocol.learning_rates
+        rates = setting.meta.protocol.labelled.learning_rates
         found.append(hard._replace(name=own + _HARD, rates=rates))
     if not augment.is_identity(recipe.augment):
         plain = own_contestant(setting, augmented=False)
@@ -48,7 +48,7 @@ def ranking_rows(setting: Setting, report: Report) -> tuple[list[Row], list[str]
       The rows, and notes on scores that cannot be had.
     """
     protocol, own = setting.meta.protocol, setting.meta.method
-    best = protocol.report == "best" and report.find(own, "accuracy_best")
+    best = protocol.labelled.report == "best" and report.find(own, "accuracy_best")
     metric = "accuracy_best" if best else "accuracy"
 
     def values(name: str) -> Sequence[float] | None:
@@ -67,7 +67,7 @@ def ranking_rows(setting: Setting, report: Report) -> tuple[list[Row], list[str]
     else:
         notes.append(
             "no HLR, IOR and LRS: they need the rows random and full, so training data"
-            " and evaluate.full_train.steps or epochs"
+            " and evaluate.labelled.full.steps or epochs"
         )
     if synthetic and random:
         plain, other = values(own + _PLAIN), values("random" + _PLAIN)

@@ -49,10 +49,11 @@ def ridge_of(protocol: Protocol) -> Ridge:
     Raises:
       InputError: it is not above 0, or its scale is unknown.
     """
+    asked = protocol.regression
     try:
-        return Ridge(protocol.ridge, protocol.ridge_scale)
+        return Ridge(asked.ridge, asked.ridge_scale)
     except InputError as error:
-        raise InputError(f"evaluate.ridge={protocol.ridge}: {error}") from error
+        raise InputError(f"evaluate.regression.ridge={asked.ridge}: {error}") from error
 
 
 def check_kernels(protocol: Protocol, image_shape: ImageShape) -> None:
@@ -63,16 +64,15 @@ def check_kernels(protocol: Protocol, image_shape: ImageShape) -> None:
         ridge or number of real images out of range.
     """
     ridge_of(protocol)
-    if protocol.kernel_full < 0:
-        raise InputError(
-            f"evaluate.kernel_full={protocol.kernel_full}: must be at least 0"
-        )
-    called = [spelled_kernel(spec) for spec in protocol.kernels]
-    for name, spec in zip(called, protocol.kernels, strict=True):
+    asked = protocol.regression
+    if asked.full < 0:
+        raise InputError(f"evaluate.regression.full={asked.full}: must be at least 0")
+    called = [spelled_kernel(spec) for spec in asked.kernels]
+    for name, spec in zip(called, asked.kernels, strict=True):
         if called.count(name) > 1:
             raise InputError(
-                f"evaluate.kernels: {name!r} is named twice; rows of both could not be"
-                " told apart"
+                f"evaluate.regression.kernels: {name!r} is named twice; rows of both"
+                " could not be told apart"
             )
         kernels.named(spec, image_shape)
 
@@ -116,7 +116,7 @@ def fit_kernel(
     if not solved.ok:
         raise InputError(
             f"{called} cannot be factored even at a ridge of {float(solved.ridge):.3g}"
-            " of its mean eigenvalue; give a larger --evaluate.ridge"
+            " of its mean eigenvalue; give a larger --evaluate.regression.ridge"
         )
     fitted = Fitted(support.image, jnp.asarray(solved.alpha), variables)
     return fitted, {

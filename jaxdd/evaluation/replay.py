@@ -27,7 +27,7 @@ def own_steps(setting: Setting, position: int) -> np.ndarray | None:
     """The rates [E,K] of the set of a seed, if its protocol replays and it has some."""
     hyper = setting.set_at(position).synthetic.hyper
     known = isinstance(hyper, dict) and "rates" in hyper
-    if not (setting.meta.protocol.replay and known):
+    if not (setting.meta.protocol.labelled.replay and known):
         return None
     return np.asarray(hyper["rates"])
 
@@ -50,8 +50,8 @@ def replayed(
     classes, size = setting.meta.num_classes, synthetic.image.shape[0]
     if size % (classes * batches):
         raise InputError(
-            f"evaluate.replay=True: {size} images of {classes} classes cannot be dealt"
-            f" out to the {batches} batches that the set was made for"
+            f"evaluate.labelled.replay=True: {size} images of {classes} classes cannot"
+            f" be dealt out to the {batches} batches that the set was made for"
         )
     order = np.arange(size).reshape(classes, batches, -1).swapaxes(0, 1).reshape(-1)
     listed = tuple(float(rate) for rate in rates.reshape(-1))

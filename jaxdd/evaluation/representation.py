@@ -75,7 +75,7 @@ def representation_entries(
             f"no random and kmeans rows: the set has {setting.size} images and the "
             f"training split {setting.train.size}"
         )
-    if setting.meta.protocol.full:
+    if setting.meta.protocol.representation.full:
         others.append(_full(shared, setting.train))
     if setting.labelled or setting.targets:
         untrained = setting, shared.network, partial(_own, shared), label_tasks(shared)

@@ -11,7 +11,7 @@ import numpy as np
 from jaxdd import files
 from jaxdd.base import Corpus, Dataset, Distilled, Drive, PyTree
 from jaxdd.errors import InputError
-from jaxdd.records import Meta, Protocol, digest
+from jaxdd.records import Meta, Regression, digest
 
 __all__ = ["Setting", "dataset_notes", "make_setting"]
 
@@ -74,11 +74,8 @@ class Setting(NamedTuple):
         # The same holds for kernels, whose pieces are named by their settings.
         protocol = dataclasses.replace(
             self.meta.protocol,
-            networks=(),
-            kernels=(),
-            ridge=Protocol.ridge,
-            ridge_scale=Protocol.ridge_scale,
-            kernel_full=Protocol.kernel_full,
+            labelled=dataclasses.replace(self.meta.protocol.labelled, networks=()),
+            regression=Regression(),
         )
         settings = digest(protocol, self.meta.method, self.meta.label_kind)
         return files.sha256(settings, *data, *map(np.asarray, arrays))[:16]

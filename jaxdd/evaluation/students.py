@@ -57,10 +57,10 @@ def centred_student(network: Network, protocol: Protocol) -> Network:
     Raises:
       InputError: a scale that is not positive.
     """
-    scale = protocol.label_scale
+    scale = protocol.labelled.label_scale
     if not (math.isfinite(scale) and scale > 0):
-        raise InputError(f"evaluate.label_scale={scale}: must be positive")
-    return _centred_student(network, protocol.centred, scale)
+        raise InputError(f"evaluate.labelled.label_scale={scale}: must be positive")
+    return _centred_student(network, protocol.labelled.centred, scale)
 
 
 @lru_cache(maxsize=64)

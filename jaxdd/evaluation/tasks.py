@@ -45,7 +45,8 @@ def label_tasks(shared: RepresentationSetting) -> dict[str, Measurement]:
     """
     setting, train = shared.setting, shared.setting.train
     own: dict[str, Measurement] = {}
-    if train is not None and setting.labelled and setting.meta.protocol.own:
+    asked = setting.meta.protocol.representation.own
+    if train is not None and setting.labelled and asked:
         own = _tasks_on(setting, shared.network, train, setting.test, "")
     return own | transfer_tasks(setting, shared.network)
 

@@ -42,7 +42,7 @@ def _rfad(arrays: Mapping[str, np.ndarray], path: Path) -> Raw:
     ridge = number(arrays["jit"], f"{path}: jit")
     note = (
         f"RFAD's set says ridge {ridge:g} of the mean eigenvalue for regressions:"
-        f" --evaluate.ridge {ridge:g}"
+        f" --evaluate.regression.ridge {ridge:g}"
     )
     return raw._replace(method="rfad", space="rfad", order="nchw", notes=(note,))
 

@@ -16,9 +16,12 @@ from jaxdd.records import (
     AugmentSpec,
     ConvNet,
     Decay,
+    Labelled,
     NetworkSpec,
     Protocol,
     Recipe,
+    Regression,
+    Representation,
     Sgd,
     Steps,
     Warmup,
@@ -49,6 +52,8 @@ def _vico(name: str, epochs: int, augment: AugmentSpec, **recipe: object) -> Pro
 
 
 _PLAIN = AugmentSpec()
+_OWN_RATE = Labelled(own_rate=True)
+_BEST = Labelled(check_every=10, report="best")
 _TRAJECTORY = _vico("mtt", 1001, _DSA)
 _RANKING_RATES = (0.001, 0.005, 0.01, 0.05, 0.1)
 _RANKING = Protocol(
@@ -61,15 +66,17 @@ _RANKING = Protocol(
     ),
     probe=_NONE,
     fine_tune=_NONE,
-    own_rate=True,
-    check_every=10,
-    report="best",
-    learning_rates=_RANKING_RATES,
-    ranking=True,
-    full_train=Recipe(
-        epochs=200,
-        batch=512,
-        optimiser=Sgd(0.01, 0.9, 5e-4, schedule=Steps()),
+    labelled=Labelled(
+        own_rate=True,
+        learning_rates=_RANKING_RATES,
+        check_every=10,
+        report="best",
+        ranking=True,
+        full=Recipe(
+            epochs=200,
+            batch=512,
+            optimiser=Sgd(0.01, 0.9, 5e-4, schedule=Steps()),
+        ),
     ),
 )
 
@@ -85,17 +92,17 @@ PROTOCOLS: dict[str, Protocol] = {
     # Son et al. 2024 (FYI): flips beside one other operation.
     "fyi": _vico("fyi", 1001, AUGMENTATIONS["fyi"]),
     # Cazenavette et al. 2022 (MTT): at the learned rate, in the set's own whitening.
-    "mtt": dataclasses.replace(_TRAJECTORY, own_rate=True),
+    "mtt": dataclasses.replace(_TRAJECTORY, labelled=_OWN_RATE),
     # Guo et al. 2024 (DATM): soft labels are logits.
     "datm": dataclasses.replace(
-        _vico("datm", 1001, _DSA, batch=128, loss="soft_cross_entropy"), own_rate=True
+        _vico("datm", 1001, _DSA, batch=128, loss="soft_cross_entropy"),
+        labelled=_OWN_RATE,
     ),
     # Sajedi et al. 2023 (DataDAM): a student with batch norm.
     "datadam": dataclasses.replace(
         _vico("datadam", 1800, _DSA, batch=64),
         network=ConvNet(norm="batch"),
-        check_every=10,
-        report="best",
+        labelled=_BEST,
     ),
     # Kim et al. 2022 (IDC).
     "idc": dataclasses.replace(
@@ -106,8 +113,7 @@ PROTOCOLS: dict[str, Protocol] = {
             batch=64,
             optimiser=Sgd(0.01, 0.9, 5e-4, Steps((2 / 3, 5 / 6), 0.2)),
         ),
-        check_every=10,
-        report="best",
+        labelled=_BEST,
     ),
     # Wang et al. 2025 (NCFM).
     "ncfm": dataclasses.replace(
@@ -118,8 +124,7 @@ PROTOCOLS: dict[str, Protocol] = {
             batch=128,
             optimiser=AdamW(1e-3, 0.01, Steps((0.2, 0.4, 0.6, 0.8), 0.5)),
         ),
-        check_every=10,
-        report="best",
+        labelled=_BEST,
     ),
     # Loo et al. 2022 (RFAD): a wide network around its start, by what was best for ten
     # images per class of CIFAR-10, and the regressions of its infinite width.
@@ -131,13 +136,14 @@ PROTOCOLS: dict[str, Protocol] = {
         train=Recipe(steps=5000, optimiser=Sgd(1e-3, 0.9), loss="mse"),
         probe=_NONE,
         fine_tune=_NONE,
-        kernels=(
-            WideKernel("nngp", Architecture("convnet3")),
-            WideKernel("ntk", Architecture("convnet3")),
+        labelled=Labelled(centred=True, label_scale=2.0),
+        regression=Regression(
+            kernels=(
+                WideKernel("nngp", Architecture("convnet3")),
+                WideKernel("ntk", Architecture("convnet3")),
+            ),
+            ridge=5e-3,
         ),
-        ridge=5e-3,
-        centred=True,
-        label_scale=2.0,
     ),
     # Cazenavette et al. 2023 (GLaD); its rate for VGG11 is ten times lower.
     "glad": _vico(
@@ -183,7 +189,7 @@ PROTOCOLS: dict[str, Protocol] = {
             optimiser=Sgd(0.01, 0.9, 5e-4, schedule=Decay("cosine")),
             augment=AUGMENTATIONS["crop_flip"],
         ),
-        full=False,
+        representation=Representation(full=False),
     ),
     # Cui et al. 2022 (DC-BENCH): the same students on everybody's sets.
     "dcbench": _vico("dcbench", 301, _PLAIN),

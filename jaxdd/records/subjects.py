@@ -20,12 +20,16 @@ __all__ = [
     "Expected",
     "Experts",
     "ExpertsNeed",
+    "Labelled",
     "Meta",
     "Need",
     "Preset",
     "Protocol",
+    "Regression",
+    "Representation",
     "Teacher",
     "TeacherNeed",
+    "Transfer",
 ]
 
 
@@ -181,14 +185,89 @@ class DataSpec:
 
 
 @dataclass(frozen=True)
+class Transfer:
+    """Other labelled data on which the students of a set are measured too."""
+
+    targets: tuple[str, ...] = ()
+    """Data sets by name: probe, k-NN and fine-tuning there, at the image size of the
+    set."""
+    dir: Path | None = None
+    """Folder they lie in; default: as the data set's own."""
+    train_limit: int | None = None
+    """Seeded, class-balanced subset of each target's training images."""
+    test_limit: int | None = None
+
+
+@dataclass(frozen=True)
+class Representation:
+    """How sets without classes are judged."""
+
+    full: bool = True
+    """Also train on the whole training set."""
+    own: bool = True
+    """Probe, k-NN and fine-tuning on the set's own data too."""
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """How sets with class labels are judged, beyond training one network on them."""
+
+    networks: tuple[str, ...] = ()
+    """Other architectures by name (`jaxdd.networks.NAMED`), each trained on every row
+    as well; resnet18:1 only with the first seed."""
+    own_rate: bool = False
+    """Train at the learning rate that the set brings, where it has one."""
+    learning_rates: tuple[float, ...] = ()
+    """The random row, and a set without a rate of its own where `own_rate` asks for
+    one, takes the best of these by test accuracy."""
+    check_every: int = 0
+    """Epochs (steps, if the recipe counts those) between tests during training, which
+    give `accuracy_best`; 0 = only the last step is tested."""
+    report: Literal["last", "best"] = "last"
+    """Which accuracy the protocol publishes; both are in the report."""
+    ranking: bool = False
+    """Also the scores of DD-Ranking: LRS, ARS and what they are made of."""
+    full: Recipe = Recipe(steps=0)
+    """Training on the whole training set (row `full`); 0 steps and epochs leave it
+    out."""
+    replay: bool = False
+    """Train by the steps that the set brings, with its batches in their order and its
+    rates (`dd`); real images by the same steps at one rate, of `learning_rates` or the
+    recipe's. A set without steps is trained by `train`."""
+    centred: bool = False
+    """Students learn the difference to their outputs at the start, and weight decay
+    pulls them there (RFAD)."""
+    label_scale: float = 1.0
+    """Students' outputs over this number are what their loss gets: as if labels were
+    so many times larger, and the squared error divided by its square (RFAD)."""
+
+
+@dataclass(frozen=True)
+class Regression:
+    """Predictions by kernel ridge regression on the set; no network is trained."""
+
+    kernels: tuple[KernelSpec, ...] = ()
+    """One regression with each: rows of their own, whose network is called krr and the
+    kernel."""
+    ridge: float = 1e-6
+    """Added to the kernel's diagonal, times what `ridge_scale` says."""
+    ridge_scale: Literal["none", "rows", "trace", "mean_trace"] = "mean_trace"
+    """What it is multiplied with: 1, the number of rows, the trace of the kernel, or
+    the trace over that number."""
+    full: int = 0
+    """Real images of their row `full`: at most all, and as many as a kernel matrix of
+    1.3 GB is for; 0 leaves it out."""
+
+
+@dataclass(frozen=True)
 class Protocol:
     """How a set is judged: the student and its training (`jaxdd.evaluation`)."""
 
     name: str = "plain"
     network: NetworkSpec = ConvNet()
     train: Recipe = Recipe()
-    """Training of a fresh student on the set; with 0 steps and epochs, and `kernels`,
-    no network is trained."""
+    """Training of a fresh student on the set; with 0 steps and epochs, and kernels to
+    regress with, no network is trained."""
     probe: Recipe = Recipe(
         steps=500, batch=512, optimiser=Sgd(0.2, schedule=Decay("cosine"))
     )
@@ -200,58 +279,11 @@ class Protocol:
     )
     """Training of all weights with a fresh head; 0 steps leave it out."""
     neighbours: int = 5
-    """k of the k-nearest-neighbour classifier (representation sets)."""
-    full: bool = True
-    """Also train on the whole training set (representation sets)."""
-    own: bool = True
-    """Probe, k-NN and fine-tuning on the set's own data too (representation sets)."""
-    target: tuple[str, ...] = ()
-    """Data sets by name on which the students are measured too (transfer): probe,
-    k-NN and fine-tuning there, at the image size of the set."""
-    target_dir: Path | None = None
-    """Where they lie; default: as the data set's own."""
-    target_train_limit: int | None = None
-    """Seeded, class-balanced subset of each target's training images."""
-    target_test_limit: int | None = None
-    networks: tuple[str, ...] = ()
-    """Other architectures by name (`jaxdd.networks.NAMED`), each trained on every row
-    as well; resnet18:1 only with the first seed. Sets with class labels only."""
-    own_rate: bool = False
-    """Train at the learning rate that the set brings, where it has one."""
-    check_every: int = 0
-    """Epochs (steps, if the recipe counts those) between tests during training, which
-    give `accuracy_best`; 0 = only the last step is tested."""
-    report: Literal["last", "best"] = "last"
-    """Which accuracy the protocol publishes; both are in the report."""
-    learning_rates: tuple[float, ...] = ()
-    """The random row, and a set without a rate of its own where `own_rate` asks for
-    one, takes the best of these by test accuracy."""
-    ranking: bool = False
-    """Also the scores of DD-Ranking: LRS, ARS and what they are made of."""
-    full_train: Recipe = Recipe(steps=0)
-    """Training on the whole training set (row `full`) for sets with class labels; 0
-    steps and epochs leave it out."""
-    replay: bool = False
-    """Train by the steps that the set brings, with its batches in their order and its
-    rates (`dd`); real images by the same steps at one rate, of `learning_rates` or the
-    recipe's. A set without steps is trained by `train`."""
-    kernels: tuple[KernelSpec, ...] = ()
-    """Also predict by kernel ridge regression on the set, once with each of these: rows
-    of their own, whose network is called krr and the kernel."""
-    ridge: float = 1e-6
-    """Of those regressions."""
-    ridge_scale: Literal["none", "rows", "trace", "mean_trace"] = "mean_trace"
-    """What it is multiplied with: 1, the number of rows, the trace of the kernel, or
-    the trace over that number."""
-    kernel_full: int = 0
-    """Real images of their row `full`: at most all, and as many as a kernel matrix of
-    1.3 GB is for; 0 leaves it out."""
-    centred: bool = False
-    """Students learn the difference to their outputs at the start, and weight decay
-    pulls them there (RFAD). Sets with class labels only."""
-    label_scale: float = 1.0
-    """Students' outputs over this number are what their loss gets: as if labels were
-    so many times larger, and the squared error divided by its square (RFAD)."""
+    """k of the k-nearest-neighbour classifier on frozen features."""
+    representation: Representation = Representation()
+    labelled: Labelled = Labelled()
+    transfer: Transfer = Transfer()
+    regression: Regression = Regression()
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,10 @@ from jaxdd.run.kinds import kind_name, names, with_kinds
 __all__ = ["Early", "parse_as", "read_early", "spelled_out"]
 
 _PROGRAM = "experiments/run.py"
-_SHORT = {"--networks": "--evaluate.networks", "--kernels": "--evaluate.kernels"}
+_SHORT = {
+    "--networks": "--evaluate.labelled.networks",
+    "--kernels": "--evaluate.regression.kernels",
+}
 
 
 @dataclass(frozen=True)

@@ -136,12 +136,19 @@ def smoke_protocol(protocol: Protocol) -> Protocol:
         ),
         probe=_small(protocol.probe, recipe),
         fine_tune=_small(protocol.fine_tune, recipe),
-        full_train=_small(protocol.full_train, recipe),
-        check_every=0,
-        target_train_limit=200,
-        target_test_limit=100,
-        kernels=tuple(map(_small_kernel, protocol.kernels)),
-        kernel_full=min(protocol.kernel_full, 100),
+        labelled=dataclasses.replace(
+            protocol.labelled,
+            full=_small(protocol.labelled.full, recipe),
+            check_every=0,
+        ),
+        transfer=dataclasses.replace(
+            protocol.transfer, train_limit=200, test_limit=100
+        ),
+        regression=dataclasses.replace(
+            protocol.regression,
+            kernels=tuple(map(_small_kernel, protocol.regression.kernels)),
+            full=min(protocol.regression.full, 100),
+        ),
     )
 
 

@@ -19,6 +19,7 @@ from jaxdd.evaluation import evaluate, rows_beside
 from jaxdd.loop import cost
 from jaxdd.loop.chunk import Step, chunk_program
 from jaxdd.prepare import pretend_all, runs
+from jaxdd.records import Regression
 from jaxdd.report import console
 from jaxdd.run.config import RunConfig, identity
 from jaxdd.run.context import RunContext, Say
@@ -116,9 +117,9 @@ def estimate(
     prepared = pretend_all(needs, dataset, context.site(plan)._replace(**drives))
     synthetic, _ = distil(plan, prepared, config.seed, timing)
     distilled = package(plan, prepared.assets, synthetic, config.seed)
-    if config.evaluate.kernels:  # they run no steps that could be timed for a moment
+    if config.evaluate.regression.kernels:  # they run no steps that could be timed
         context.say("regressions by kernels are not in the estimate")
-        protocol = dataclasses.replace(config.evaluate, kernels=())
+        protocol = dataclasses.replace(config.evaluate, regression=Regression())
         meta = dataclasses.replace(distilled.meta, protocol=protocol)
         distilled = distilled._replace(meta=meta)
     targets = context.targets(distilled.meta, config.data)

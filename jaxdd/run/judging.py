@@ -47,7 +47,7 @@ def check_students(protocol: Protocol, corpus: Corpus) -> None:
     Raises:
       InputError: a network or kernel cannot take them, or the ridge is out of range.
     """
-    for name in protocol.networks:
+    for name in protocol.labelled.networks:
         other_network(name, corpus.image_shape)
     check_kernels(protocol, corpus.image_shape)
 

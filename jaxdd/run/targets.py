@@ -26,23 +26,24 @@ def target_specs(
     Raises:
       InputError: the set's images are no squares.
     """
-    if not protocol.target:
+    asked = protocol.transfer
+    if not asked.targets:
         return []
     height, width, channels = image_shape
     if height != width:
         raise InputError(
-            f"evaluate.target: targets are resized to the set's images, which are"
-            f" {width}x{height}; only squares are possible (data.resize)"
+            f"evaluate.transfer.targets: targets are resized to the set's images, which"
+            f" are {width}x{height}; only squares are possible (data.resize)"
         )
     spec = DataSpec(
-        dir=protocol.target_dir or _folder(data.dir),
+        dir=asked.dir or _folder(data.dir),
         resize=height,
         channels=1 if channels == 1 else 3,
-        train_limit=protocol.target_train_limit,
-        test_limit=protocol.target_test_limit,
+        train_limit=asked.train_limit,
+        test_limit=asked.test_limit,
         whitening=data.whitening,
     )
-    return [dataclasses.replace(spec, name=name) for name in protocol.target]
+    return [dataclasses.replace(spec, name=name) for name in asked.targets]
 
 
 def _folder(place: Path | None) -> Path | None:

@@ -12,7 +12,15 @@ from jax.sharding import PartitionSpec as P
 
 from jaxdd import artefact, evaluation, methods, presets
 from jaxdd.base import Distilled, PerClass, TeacherAsset
-from jaxdd.records import LoopConfig, Meta, Mlp, Protocol, Recipe, Sgd
+from jaxdd.records import (
+    LoopConfig,
+    Meta,
+    Mlp,
+    Protocol,
+    Recipe,
+    Representation,
+    Sgd,
+)
 from tests.contract.cases import (
     ITERATIVE,
     NAMES,
@@ -25,7 +33,10 @@ from tests.contract.cases import (
 TYPICAL = ("dm", "kip", "krr_ssl", "mtt")
 SHORT = Recipe(steps=5, optimiser=Sgd(0.05))
 # One for all methods, so that their students share programs; students have own tests.
-PROTOCOL = Protocol("contract", Mlp(width=(8,)), SHORT, SHORT, SHORT, full=False)
+PROTOCOL = Protocol(
+    *("contract", Mlp(width=(8,)), SHORT, SHORT, SHORT),
+    representation=Representation(full=False),
+)
 SECTIONS = (
     "Objective:",
     "Reference:",

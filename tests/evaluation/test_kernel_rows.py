@@ -22,6 +22,7 @@ from jaxdd.records import (
     LinearKernel,
     NetworkKernel,
     Recipe,
+    Regression,
     WideKernel,
 )
 from jaxdd.report import console, html
@@ -64,7 +65,7 @@ def both():
     """A set judged by networks and by kernels, and by kernels alone."""
     data, drive = standard_dataset(), Recorder()
     short = dataclasses.replace(protocol().train, steps=3)
-    asked = protocol(train=short, kernels=(LINEAR, NTK), ridge=1e-3, kernel_full=1000)
+    asked = protocol(train=short, regression=Regression((LINEAR, NTK), 1e-3, full=1000))
     small = labelled_set(data, ipc=1, protocol=asked)
     report = evaluate([small], data, seeds=[0, 5], drive=drive)
     return data, small, report, drive.calls
@@ -144,7 +145,9 @@ def test_another_kernel_or_ridge_trains_nobody_again(both) -> None:
     data, small, report, _ = both
     store: dict = {}
     evaluate([small], data, seeds=[0], store=store, baselines=False)
-    asked = dataclasses.replace(small.meta.protocol, ridge=1e-1, kernels=(NTK,))
+    asked = dataclasses.replace(
+        small.meta.protocol, regression=Regression((NTK,), 1e-1, full=1000)
+    )
     other = small._replace(meta=dataclasses.replace(small.meta, protocol=asked))
     drive = Recorder()
     found = evaluate(
@@ -157,7 +160,7 @@ def test_another_kernel_or_ridge_trains_nobody_again(both) -> None:
 
 def test_a_raised_ridge_is_reported() -> None:
     data = standard_dataset()
-    asked = protocol(train=ONLY, kernels=(LINEAR,), ridge=1e-9)
+    asked = protocol(train=ONLY, regression=Regression((LINEAR,), 1e-9))
     small = labelled_set(data, ipc=1, protocol=asked)
     rows = jnp.asarray([0, 0, 0, 1, 2, 3])  # equal rows: float32 cannot factor them
     twice = jax.tree.map(lambda leaf: leaf[rows], small.synthetic)
@@ -221,7 +224,7 @@ def test_blocks_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_finite_kernels_are_drawn_for_each_seed() -> None:
     data = standard_dataset()
-    asked = protocol(train=ONLY, kernels=(FINITE,), ridge=1e-3)
+    asked = protocol(train=ONLY, regression=Regression((FINITE,), 1e-3))
     small = labelled_set(data, ipc=1, protocol=asked)
     report = evaluate([small], data, seeds=[0, 1, 2], baselines=False)
     row = report.find("dm", "accuracy", "krr conjugate-mlp-3-none")
@@ -233,7 +236,9 @@ def test_finite_kernels_are_drawn_for_each_seed() -> None:
 @pytest.mark.parametrize("loss", ["cross_entropy", "soft_cross_entropy", "mse"])
 def test_soft_targets_are_centred(loss: str) -> None:
     data = standard_dataset()
-    asked = protocol(train=Recipe(steps=0, loss=loss), kernels=(LINEAR,), ridge=1e-3)
+    asked = protocol(
+        train=Recipe(steps=0, loss=loss), regression=Regression((LINEAR,), 1e-3)
+    )
     hard = labelled_set(data, ipc=2, protocol=asked)
     classes = jax.nn.one_hot(hard.synthetic.target, 4)
     target = {
@@ -251,7 +256,7 @@ def test_soft_targets_are_centred(loss: str) -> None:
 
 def test_representations_are_imitated() -> None:
     data = standard_dataset()
-    asked = protocol(train=ONLY, kernels=(LINEAR,), ridge=1e-2)
+    asked = protocol(train=ONLY, regression=Regression((LINEAR,), 1e-2))
     small = representation_set(data, size=20, protocol=asked)
     report = evaluate([small], data, seeds=[0])
     truth = np.asarray(teacher_outputs(data.test))
@@ -274,7 +279,7 @@ def test_representations_are_imitated() -> None:
 
 def test_kernels_that_are_not_finite_are_refused() -> None:
     data = standard_dataset()
-    asked = protocol(train=ONLY, kernels=(LINEAR,))
+    asked = protocol(train=ONLY, regression=Regression((LINEAR,)))
     small = labelled_set(data, protocol=asked)
     image = small.synthetic.image.at[3, 0, 0, 0].set(jnp.nan)
     broken = small._replace(synthetic=small.synthetic._replace(image=image))
@@ -288,14 +293,14 @@ def test_settings_of_regressions_are_checked() -> None:
         "ridge=-1": {"ridge": -1.0},
         "ridge=nan": {"ridge": float("nan")},
         "ridge scale is 'mean'": {"ridge_scale": "mean"},
-        "kernel_full=-1": {"kernel_full": -1},
+        "full=-1": {"full": -1},
         "'linear' is named twice": {"kernels": (LINEAR, LINEAR)},
         "depth is 0": {"kernels": (WideKernel("ntk", Fc(0)),)},
     }
     for message, changes in wrong.items():
         with pytest.raises(InputError, match=message):
-            check_kernels(protocol(**changes), SHAPE)
-    check_kernels(protocol(kernels=(LINEAR, NTK)), SHAPE)
+            check_kernels(protocol(regression=Regression(**changes)), SHAPE)
+    check_kernels(protocol(regression=Regression((LINEAR, NTK))), SHAPE)
 
 
 def test_rows_bear_the_name_that_is_typed() -> None:

@@ -9,6 +9,7 @@ from jaxdd.evaluation.measure import Entry, measure, one_by_one
 from jaxdd.networks import network_name
 from jaxdd.records import (
     ConvNet,
+    Representation,
     ResNet,
 )
 from tests.evaluation.cases import (
@@ -26,7 +27,9 @@ from tests.evaluation.cases import (
 def whole():
     """An uninterrupted evaluation."""
     data, drive, store = standard_dataset(), Recorder(), {}
-    small = representation_set(data, protocol=protocol(full=False))
+    small = representation_set(
+        data, protocol=protocol(representation=Representation(full=False))
+    )
     report = evaluate([small], data, seeds=[0, 1], drive=drive, store=store)
     return data, small, report, drive.calls, store
 
@@ -59,7 +62,9 @@ def test_a_finished_store_trains_nothing(whole) -> None:
 
 def test_pieces_of_another_set_are_not_taken(whole) -> None:
     data, _, report, _, store = whole
-    other = representation_set(data, protocol=protocol(full=False))
+    other = representation_set(
+        data, protocol=protocol(representation=Representation(full=False))
+    )
     moved = other.synthetic._replace(image=other.synthetic.image + 0.5)
     other, drive, store = other._replace(synthetic=moved), Recorder(), dict(store)
     found = evaluate([other], data, seeds=[0], drive=drive, store=store)
@@ -101,7 +106,7 @@ def test_what_is_not_trained_together_can_be_measured_in_groups() -> None:
         (row,) = measure(
             [entry],
             [0, 1, 2],
-            protocol(full=False),
+            protocol(representation=Representation(full=False)),
             store={},
             fingerprints=["a", "b", "c"],
             together=together,

@@ -11,6 +11,7 @@ from jaxdd import networks
 from jaxdd.base import Distilled, Variables
 from jaxdd.errors import InputError
 from jaxdd.evaluation import evaluate
+from jaxdd.records import Labelled
 from jaxdd.training import losses
 from tests.evaluation.cases import (
     MLP,
@@ -28,7 +29,7 @@ def _set(replay: bool = True, **changes) -> Distilled:
         standard_dataset(),
         ipc=4,
         method="dd",
-        protocol=protocol(replay=replay, **changes),
+        protocol=protocol(labelled=Labelled(replay=replay, **changes)),
     )
     synthetic = plain.synthetic._replace(hyper={"rates": jnp.asarray(RATES)})
     return plain._replace(synthetic=synthetic)

@@ -12,6 +12,7 @@ from jaxdd.base import Dataset, Variables
 from jaxdd.errors import InputError
 from jaxdd.evaluation import evaluate, representation_mse
 from jaxdd.evaluation.students import seed_key
+from jaxdd.records import Representation
 from jaxdd.training import scan_drive
 from jaxdd.training.examples import student_network
 from tests.evaluation.cases import (
@@ -180,7 +181,11 @@ def test_without_train_only_the_imitation_of_the_set() -> None:
 
 def test_full_row_can_be_left_out_and_baselines_are_not_repeated() -> None:
     data = standard_dataset()
-    small = representation_set(data, method="kmeans", protocol=protocol(full=False))
+    small = representation_set(
+        data,
+        method="kmeans",
+        protocol=protocol(representation=Representation(full=False)),
+    )
     steps = []
 
     def drive(step, state, num_steps, data, *, stage):
@@ -194,7 +199,9 @@ def test_full_row_can_be_left_out_and_baselines_are_not_repeated() -> None:
 
 def test_a_set_larger_than_the_data_has_no_random_row() -> None:
     data = standard_dataset()
-    small = representation_set(data, size=30, protocol=protocol(full=False))
+    small = representation_set(
+        data, size=30, protocol=protocol(representation=Representation(full=False))
+    )
     few = Dataset(data.test, data.test)  # 24 images
     report = evaluate([small], few, seeds=[0])
     assert {r.set for r in report.rows} == {"krr_ssl", "scratch"}

@@ -12,7 +12,7 @@ from jaxdd.base import Dataset
 from jaxdd.errors import InputError
 from jaxdd.evaluation import evaluate
 from jaxdd.evaluation.scores import label_scores
-from jaxdd.records import AugmentSpec, Recipe
+from jaxdd.records import AugmentSpec, Labelled, Recipe
 from tests.evaluation.cases import (
     SGD,
     Recorder,
@@ -35,7 +35,7 @@ def values(report, name: str, metric: str = "accuracy") -> list[float]:
 @pytest.mark.slow
 def test_other_networks_get_every_row() -> None:
     data = standard_dataset()
-    asked = protocol(train=SHORT, networks=("mlp", "convnet_d1:1"))
+    asked = protocol(train=SHORT, labelled=Labelled(networks=("mlp", "convnet_d1:1")))
     report = evaluate([labelled_set(data, protocol=asked)], data, seeds=[0, 1])
     found = [(r.network, r.set, r.seeds) for r in report.rows]
     for name in ("dm", "random"):
@@ -55,7 +55,9 @@ def test_another_network_trains_only_itself() -> None:
     data, store, drive = standard_dataset(), {}, Recorder()
     small = labelled_set(data, protocol=protocol(train=SHORT))
     evaluate([small], data, seeds=[0], store=store)
-    more = labelled_set(data, protocol=protocol(train=SHORT, networks=("mlp",)))
+    more = labelled_set(
+        data, protocol=protocol(train=SHORT, labelled=Labelled(networks=("mlp",)))
+    )
     evaluate([more], data, seeds=[0], store=store, drive=drive)
     assert all("/mlp/" in stage for stage in drive.calls)
     assert len(drive.calls) == 2
@@ -67,7 +69,7 @@ def test_another_network_trains_only_itself() -> None:
 )
 def test_networks_that_cannot_be_are_refused(asked: str, named: str) -> None:
     data = standard_dataset()
-    small = labelled_set(data, protocol=protocol(networks=(asked,)))
+    small = labelled_set(data, protocol=protocol(labelled=Labelled(networks=(asked,))))
     with pytest.raises(InputError, match=named):
         evaluate([small], data, seeds=[0])
 
@@ -75,12 +77,12 @@ def test_networks_that_cannot_be_are_refused(asked: str, named: str) -> None:
 def test_best_is_the_best_of_the_checks() -> None:
     data, drive = standard_dataset(), Recorder()
     train = Recipe(epochs=4, batch=3, optimiser=SGD)
-    asked = protocol(train=train, check_every=1)
+    asked = protocol(train=train, labelled=Labelled(check_every=1))
     small = labelled_set(data, ipc=2, protocol=asked)  # 8 images, 3 steps an epoch
     report = evaluate([small], data, seeds=[0], drive=drive, baselines=False)
     stages = [f"evaluate/dm/seed0/student/to{step}" for step in (3, 6, 9, 12)]
     assert list(drive.calls) == stages
-    plain = dataclasses.replace(asked, check_every=0)
+    plain = dataclasses.replace(asked, labelled=Labelled())
     ends = []
     for epochs in (1, 2, 3, 4):
         # The rate is constant, so a shorter run is the beginning of the longer one.
@@ -95,7 +97,9 @@ def test_best_is_the_best_of_the_checks() -> None:
 
 def test_the_set_brings_its_learning_rate() -> None:
     data, drive = standard_dataset(), Recorder()
-    made = labelled_set(data, protocol=protocol(train=SHORT, own_rate=True))
+    made = labelled_set(
+        data, protocol=protocol(train=SHORT, labelled=Labelled(own_rate=True))
+    )
     fast = made.synthetic._replace(hyper={"learning_rate": jnp.asarray(0.5)})
     report = evaluate([made._replace(synthetic=fast)], data, seeds=[0], drive=drive)
     told = dataclasses.replace(
@@ -113,7 +117,7 @@ def test_the_set_brings_its_learning_rate() -> None:
 def test_random_takes_the_best_of_the_rates() -> None:
     data = standard_dataset()
     rates = (1e-4, 0.1)
-    asked = protocol(train=SHORT, learning_rates=rates)
+    asked = protocol(train=SHORT, labelled=Labelled(learning_rates=rates))
     report = evaluate([labelled_set(data, protocol=asked)], data, seeds=[0, 1])
     single = []
     for rate in rates:
@@ -131,7 +135,7 @@ def test_random_takes_the_best_of_the_rates() -> None:
 def test_the_whole_data_on_request() -> None:
     data, drive = standard_dataset(), Recorder()
     whole = Recipe(epochs=30, batch=24, optimiser=SGD)
-    asked = protocol(train=SHORT, full_train=whole)
+    asked = protocol(train=SHORT, labelled=Labelled(full=whole))
     small = labelled_set(data, protocol=asked)
     report = evaluate([small], data, seeds=[0], drive=drive)
     call = drive.calls["evaluate/full/seed0/student"]
@@ -148,7 +152,10 @@ def test_scores_come_from_the_rows() -> None:
     data = standard_dataset()
     train = dataclasses.replace(SHORT, augment=AugmentSpec(crop=1))
     asked = protocol(
-        train=train, ranking=True, full_train=Recipe(epochs=20, batch=16, optimiser=SGD)
+        train=train,
+        labelled=Labelled(
+            ranking=True, full=Recipe(epochs=20, batch=16, optimiser=SGD)
+        ),
     )
     hard = labelled_set(data, protocol=asked)
     soft = 0.8 * jax.nn.one_hot(hard.synthetic.target, 4) + 0.05
@@ -177,10 +184,12 @@ def test_scores_come_from_the_rows() -> None:
 
 def test_missing_rows_leave_scores_out() -> None:
     data = standard_dataset()
-    small = labelled_set(data, protocol=protocol(train=SHORT, ranking=True))
+    small = labelled_set(
+        data, protocol=protocol(train=SHORT, labelled=Labelled(ranking=True))
+    )
     report = evaluate([small], data, seeds=[0])
     assert report.find("dm", "LRS") is None
-    assert any("full_train" in note for note in report.notes)
+    assert any("labelled.full" in note for note in report.notes)
     alone = evaluate([small], Dataset(None, data.test), seeds=[0])  # type: ignore[arg-type]
     assert alone.find("dm", "ARS") is None
 

@@ -12,7 +12,7 @@ from jaxdd.errors import InputError
 from jaxdd.evaluation import evaluate
 from jaxdd.evaluation.probes import fine_tune, knn
 from jaxdd.evaluation.students import seed_key
-from jaxdd.records import Recipe
+from jaxdd.records import Recipe, Representation
 from jaxdd.training.examples import apply_to_all, outputs, student_network
 from tests.evaluation.cases import (
     MLP,
@@ -45,7 +45,9 @@ ON_OTHER = {f"{metric} on other" for metric in OWN}
 @pytest.fixture(scope="module")
 def judged():
     data, drive = standard_dataset(), Recorder()
-    small = representation_set(data, protocol=protocol(full=False))
+    small = representation_set(
+        data, protocol=protocol(representation=Representation(full=False))
+    )
     report = evaluate([small], data, seeds=[3], drive=drive, targets=[target()])
     return small, report, drive
 
@@ -90,7 +92,9 @@ def test_figures_are_those_of_the_student_on_the_target(judged) -> None:
 def test_labels_of_the_own_data_are_not_needed() -> None:
     data = standard_dataset()
     bare = Dataset(unlabelled(data.train), unlabelled(data.test))
-    small = representation_set(bare, protocol=protocol(full=False))
+    small = representation_set(
+        bare, protocol=protocol(representation=Representation(full=False))
+    )
     report = evaluate([small], bare, seeds=[0], targets=[target()])
     metrics = {row.metric for row in report.rows}
     assert metrics == {"representation_mse"} | ON_OTHER
@@ -112,7 +116,11 @@ def test_labelled_sets_transfer_too() -> None:
 
 def test_recipes_of_no_steps_are_left_out() -> None:
     data = standard_dataset()
-    short = protocol(full=False, fine_tune=Recipe(steps=0), probe=Recipe(steps=0))
+    short = protocol(
+        representation=Representation(full=False),
+        fine_tune=Recipe(steps=0),
+        probe=Recipe(steps=0),
+    )
     small = representation_set(data, protocol=short)
     report = evaluate([small], data, seeds=[0], targets=[target()])
     assert {r.metric for r in report.rows} == {
@@ -122,7 +130,9 @@ def test_recipes_of_no_steps_are_left_out() -> None:
 
 def test_the_own_data_can_be_left_out() -> None:
     data = standard_dataset()
-    small = representation_set(data, protocol=protocol(full=False, own=False))
+    small = representation_set(
+        data, protocol=protocol(representation=Representation(False, False))
+    )
     report = evaluate([small], data, seeds=[0], targets=[target()])
     metrics = {row.metric for row in report.rows}
     assert metrics == {"representation_mse"} | ON_OTHER
@@ -131,7 +141,11 @@ def test_the_own_data_can_be_left_out() -> None:
 def test_finished_pieces_know_their_target() -> None:
     """Another target of the same name is measured anew."""
     data, store = standard_dataset(), {}
-    short = protocol(full=False, fine_tune=Recipe(steps=0), probe=Recipe(steps=0))
+    short = protocol(
+        representation=Representation(full=False),
+        fine_tune=Recipe(steps=0),
+        probe=Recipe(steps=0),
+    )
     small = representation_set(data, protocol=short)
 
     def run(dataset: Dataset) -> float:

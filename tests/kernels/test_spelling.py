@@ -14,6 +14,7 @@ from jaxdd.records import (
     NetworkKernel,
     Protocol,
     RandomFeatures,
+    Regression,
     WideKernel,
     from_dict,
     to_dict,
@@ -60,14 +61,16 @@ def test_unknown_words_are_refused() -> None:
 def test_command_line_takes_kernels_by_name(capsys) -> None:
     head = ["--method", "random", "--ipc", "1"]
     names = [name for name in SPECS if name != "ntk-fc-1"]
-    config = cli.parse([*head, "--kernels", *names, "--evaluate.ridge", "1e-3"])
-    assert config.evaluate.kernels == tuple(SPECS[name] for name in names)  # type: ignore
-    assert config.evaluate.ridge == 1e-3  # type: ignore
-    assert cli.parse(head).evaluate.kernels == ()  # type: ignore
+    config = cli.parse(
+        [*head, "--kernels", *names, "--evaluate.regression.ridge", "1e-3"]
+    )
+    assert config.evaluate.regression.kernels == tuple(SPECS[name] for name in names)  # type: ignore
+    assert config.evaluate.regression.ridge == 1e-3  # type: ignore
+    assert cli.parse(head).evaluate.regression.kernels == ()  # type: ignore
     two = cli.parse([*head, "--protocol", "rfad"])  # whose two kernels are the default
-    assert len(two.evaluate.kernels) == 2  # type: ignore
+    assert len(two.evaluate.regression.kernels) == 2  # type: ignore
     one = cli.parse([*head, "--protocol", "rfad", "--kernels", "linear"])
-    assert one.evaluate.kernels == (LinearKernel(),)  # type: ignore
+    assert one.evaluate.regression.kernels == (LinearKernel(),)  # type: ignore
     assert cli.main([*head, "--kernels", "ntk-fcc"]) == 2
     assert "Did you mean" in capsys.readouterr().err
 
@@ -75,13 +78,14 @@ def test_command_line_takes_kernels_by_name(capsys) -> None:
 def test_defaults_that_no_name_spells_are_kept() -> None:
     sigmoid = ConvNet(width=(8,), activation=Activation("sigmoid"))
     odd = (NetworkKernel("conjugate", sigmoid), LinearKernel())
-    kept = parse_as(Protocol, [], default=Protocol(kernels=odd), description="")
-    assert kept.kernels == odd
-    asked = ["--ridge", "0.5"]
-    kept = parse_as(Protocol, asked, default=Protocol(kernels=odd), description="")
-    assert kept.kernels == odd
+    default = Protocol(regression=Regression(odd))
+    kept = parse_as(Protocol, [], default=default, description="")
+    assert kept.regression.kernels == odd
+    asked = ["--regression.ridge", "0.5"]
+    kept = parse_as(Protocol, asked, default=default, description="")
+    assert kept.regression.kernels == odd
 
 
 def test_kernels_of_a_protocol_come_back_from_json() -> None:
-    asked = Protocol(kernels=tuple(SPECS.values()), ridge=5e-3, ridge_scale="rows")
+    asked = Protocol(regression=Regression(tuple(SPECS.values()), 5e-3, "rows"))
     assert from_dict(Protocol, to_dict(asked)) == asked

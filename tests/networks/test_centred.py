@@ -10,6 +10,7 @@ from jaxdd.base import Variables
 from jaxdd.errors import InputError
 from jaxdd.evaluation.students import centred_student
 from jaxdd.records import (
+    Labelled,
     Mlp,
     Protocol,
     Sgd,
@@ -74,12 +75,13 @@ def test_a_protocol_centres_its_students(given):
     network = given[0]
     plain = Protocol()
     assert centred_student(network, plain) is network
-    made = centred_student(network, Protocol(centred=True, label_scale=SCALE))
-    assert made is centred_student(network, Protocol(centred=True, label_scale=SCALE))
+    asked = Protocol(labelled=Labelled(centred=True, label_scale=SCALE))
+    made = centred_student(network, asked)
+    assert made is centred_student(network, asked)
     assert made.name.endswith("-centred-over8")
     variables = jax.jit(made.init)(jax.random.key(0))
     output, _ = made.apply(variables, jnp.ones((2, 4, 4, 1)))
     np.testing.assert_array_equal(output.logits, 0)
     assert float(jnp.abs(output.features).max()) > 0
     with pytest.raises(InputError, match="label_scale=0"):
-        centred_student(network, Protocol(label_scale=0))
+        centred_student(network, Protocol(labelled=Labelled(label_scale=0)))

@@ -36,7 +36,7 @@ def test_experts_are_the_students_that_are_measured(method):
         loss = "soft_cross_entropy" if method == "datm" else "cross_entropy"
         assert preset.evaluate.train.loss == loss, name
         published = name.endswith(("_paper", "_code"))
-        assert preset.evaluate.own_rate == published, name
+        assert preset.evaluate.labelled.own_rate == published, name
 
 
 def test_teslas_halved_gradient_is_in_its_rates():
@@ -57,14 +57,17 @@ def test_batches_of_kernel_methods_are_drawn_whole(method):
             assert feed.batch * classes == preset.distill.batch, name
         if isinstance(feed, Uniform):
             assert feed.batch == preset.distill.batch, name
-        assert preset.evaluate.kernels or method == "rfad"
+        assert preset.evaluate.regression.kernels or method == "rfad"
 
 
 def test_rfad_is_measured_as_it_is_distilled():
     row = presets.pick("rfad", "cifar10_ipc1_paper")
-    assert row.evaluate.ridge == row.distill.ridge
-    assert (row.evaluate.label_scale, row.evaluate.centred) == (8, True)
-    assert presets.pick("rfad", "cifar100_code").evaluate.label_scale == 1
+    assert row.evaluate.regression.ridge == row.distill.ridge
+    assert (row.evaluate.labelled.label_scale, row.evaluate.labelled.centred) == (
+        8,
+        True,
+    )
+    assert presets.pick("rfad", "cifar100_code").evaluate.labelled.label_scale == 1
 
 
 @pytest.mark.parametrize(("method", "name"), rows("dc", "dsa", published=True))
@@ -108,4 +111,4 @@ def test_networks_of_frepo_are_as_deep_as_their_images_are_large(_, name):
 def test_only_memories_store_less_than_images_and_only_dd_replays(method, name):
     preset, distiller = built(method, name)
     assert bool(distiller.image_floats) == (method == "rtp")
-    assert preset.evaluate.replay == (method == "dd")
+    assert preset.evaluate.labelled.replay == (method == "dd")

@@ -10,6 +10,7 @@ import pytest
 import jaxdd
 from jaxdd import exchange
 from jaxdd.presets import protocols
+from jaxdd.records import Labelled
 from jaxdd.run import cli, judging
 from jaxdd.run.config import JudgeConfig
 from tests.helpers import toy_corpus
@@ -146,7 +147,9 @@ def test_a_named_protocol_is_fitted_and_keeps_what_was_asked() -> None:
     fitted = judging.fitted_protocol("vico", asked, digits, 10)
     assert fitted == protocols.named("vico", (8, 8, 1), size=10, mirrors=False)
     train = dataclasses.replace(asked.train, batch=32)
-    changed = dataclasses.replace(asked, train=train, networks=("mlp",))
+    changed = dataclasses.replace(
+        asked, train=train, labelled=Labelled(networks=("mlp",))
+    )
     mixed = judging.fitted_protocol("vico", changed, digits, 10)
     assert mixed.train.batch == 32
     assert mixed.networks == ("mlp",)

@@ -22,7 +22,7 @@ def test_a_set_of_rfad_is_scored_by_a_kernel_and_by_a_network(
     place = tmp_path / "judged"
     command = (
         f"--set {DIGITS} --data.name digits --set-whitening standard --smoke"
-        f" --protocol rfad --kernels ntk-fc-2 linear --evaluate.ridge 5e-3"
+        f" --protocol rfad --kernels ntk-fc-2 linear --evaluate.regression.ridge 5e-3"
         f" --workdir {place}"
     )
     assert cli.main(command.split()) == 0
@@ -40,7 +40,7 @@ def test_a_set_of_rfad_is_scored_by_a_kernel_and_by_a_network(
     }
     # Two real digits of each class: far above one in ten, on 100 test images.
     assert all(rows["rfad", kernel] > 0.5 for kernel in kernels)
-    assert any("--evaluate.ridge 0.005" in note for note in report["notes"])
+    assert any("--evaluate.regression.ridge 0.005" in note for note in report["notes"])
     out = capsys.readouterr().out
     assert "kernel ridge regression" in out
     page = (place / "report.html").read_text()
@@ -61,7 +61,7 @@ def test_figures_of_kernels_are_verified(tmp_path: Path, capsys) -> None:
 def test_what_no_kernel_can_use_is_refused_before_anything_runs(capsys) -> None:
     head = "--method random --ipc 1 --smoke"
     for option, message in {
-        "--evaluate.ridge 0 --kernels linear": "evaluate.ridge=0.0",
+        "--evaluate.regression.ridge 0 --kernels linear": "regression.ridge=0.0",
         "--kernels linear linear": "named twice",
         "--kernels ntk-fc-0": "depth is 0",
     }.items():
@@ -86,5 +86,5 @@ def test_the_folders_of_rfad_name_the_data(tmp_path: Path) -> None:
     shutil.copy(DIGITS, place)
     config = cli.parse(["--set", str(place), "--protocol", "rfad"])
     assert config.data.name == "cifar10"  # type: ignore[attr-defined]
-    asked = config.evaluate.kernels  # type: ignore[attr-defined]
+    asked = config.evaluate.regression.kernels  # type: ignore[attr-defined]
     assert asked == tuple(map(parse_kernel, ("nngp-convnet3", "ntk-convnet3")))

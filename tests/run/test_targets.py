@@ -8,7 +8,7 @@ import pytest
 
 from jaxdd.base import Dataset
 from jaxdd.errors import InputError
-from jaxdd.records import DataSpec, Protocol
+from jaxdd.records import DataSpec, Protocol, Transfer
 from jaxdd.run.config import Options
 from jaxdd.run.context import RunContext
 from tests.data.pictures import class_files, write_folder
@@ -26,7 +26,7 @@ def test_size_channels_and_whitening_follow_the_set(tmp_path) -> None:
     np.savez(tmp_path / "mnist.npz", **arrays)
     own = DataSpec("folder", tmp_path / "mnist.npz", whitening="zca_kornia")
     asked = Protocol(
-        target=("digits", "mnist"), target_train_limit=40, target_test_limit=20
+        transfer=Transfer(("digits", "mnist"), train_limit=40, test_limit=20)
     )
     digits, mnist = load_targets(asked, own, (16, 16, 3))
     for name, (train, test) in {"digits": digits, "mnist": mnist}.items():
@@ -40,7 +40,7 @@ def test_size_channels_and_whitening_follow_the_set(tmp_path) -> None:
 def test_a_folder_of_their_own(tmp_path) -> None:
     files = {f"cub2011/{n}": d for n, d in class_files(2, 6).items()}
     write_folder(tmp_path, files)
-    asked = Protocol(target=("cub2011",), target_dir=tmp_path)
+    asked = Protocol(transfer=Transfer(("cub2011",), tmp_path))
     (made,) = load_targets(asked, DataSpec("digits"), (8, 8, 1))
     assert made.train.image_shape == (8, 8, 1)
     assert made.train.num_classes == 2
@@ -48,7 +48,7 @@ def test_a_folder_of_their_own(tmp_path) -> None:
 
 def test_what_cannot_be() -> None:
     with pytest.raises(InputError, match="only squares are possible"):
-        load_targets(Protocol(target=("digits",)), DataSpec(), (8, 6, 1))
+        load_targets(Protocol(transfer=Transfer(("digits",))), DataSpec(), (8, 6, 1))
     with pytest.raises(InputError, match=r"'digit' is unknown\. Did you mean 'digits'"):
-        load_targets(Protocol(target=("digit",)), DataSpec(), (8, 8, 1))
+        load_targets(Protocol(transfer=Transfer(("digit",))), DataSpec(), (8, 8, 1))
     assert load_targets(Protocol(), DataSpec(), (8, 6, 1)) == []

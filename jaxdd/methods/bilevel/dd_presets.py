@@ -1,8 +1,8 @@
 """Presets of dataset distillation by its first method (`dd`).
 
-Students replay the steps of the set (`evaluate.replay`). Random real images take as
-many steps, all at one rate, the best of `evaluate.learning_rates` by test accuracy. The
-figures of the `fixed` presets are those of the one network a set is made for; the
+Students replay the steps of the set (`evaluate.labelled.replay`). Random real images
+take as many steps, all at one rate, the best of `evaluate.labelled.learning_rates` by
+test accuracy. The figures of the `fixed` presets are those of the one network a set is made for; the
 students here are other ones.
 """
 
@@ -19,6 +19,7 @@ from jaxdd.records import (
     DataSpec,
     Decay,
     Expected,
+    Labelled,
     LeNet,
     NetworkSpec,
     Preset,
@@ -37,8 +38,7 @@ def _replayed(name: str, network: NetworkSpec) -> Protocol:
         name=name,
         network=network,
         train=Recipe(steps=30, optimiser=Sgd(0.02, 0.0)),
-        learning_rates=_RATES,
-        replay=True,
+        labelled=Labelled(learning_rates=_RATES, replay=True),
     )
 
 

@@ -16,6 +16,7 @@ from jaxdd.records import (
     Preset,
     Protocol,
     Recipe,
+    Regression,
     WideKernel,
 )
 
@@ -54,14 +55,14 @@ DATA: dict[str, tuple[DataSpec, tuple[int, int, int], int]] = {
 """By name: the data, its images and its classes."""
 
 
-def by_kernel(name: str, *kernels: KernelSpec) -> Protocol:
+def by_kernel(name: str, *kernels: KernelSpec, ridge: float = 1e-6) -> Protocol:
     """Kernel regression only: no network is trained."""
     return Protocol(
         name=name,
         train=Recipe(steps=0, optimiser=Adam(1e-3), loss="mse"),
         probe=Recipe(steps=0),
         fine_tune=Recipe(steps=0),
-        kernels=kernels,
+        regression=Regression(kernels=kernels, ridge=ridge),
     )
 
 

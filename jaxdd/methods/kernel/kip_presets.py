@@ -35,6 +35,7 @@ from jaxdd.records import (
     Preset,
     Protocol,
     Recipe,
+    Regression,
     Sgd,
     WideKernel,
 )
@@ -85,7 +86,7 @@ def _student(name: str, kernel: KernelSpec) -> Protocol:
         ),
         probe=Recipe(steps=0),
         fine_tune=Recipe(steps=0),
-        kernels=(kernel,),
+        regression=Regression(kernels=(kernel,)),
     )
 
 

@@ -26,8 +26,10 @@ from jaxdd.records import (
     Preset,
     Protocol,
     Recipe,
+    Representation,
     Sgd,
     Teacher,
+    Transfer,
     Views,
 )
 
@@ -111,7 +113,7 @@ _CIFAR10_CPU = Preset(
             optimiser=Sgd(0.2, 0.9, schedule=Decay("cosine")),
         ),
         fine_tune=Recipe(steps=0),
-        full=False,
+        representation=Representation(full=False),
     ),
     source="a small version of the paper's recipe, for two CPU cores",
     hours="half an hour",
@@ -133,10 +135,8 @@ _TINY20_CPU = dataclasses.replace(
     evaluate=dataclasses.replace(
         _TRANSFER,
         name="tinyimagenet_transfer_cpu",
-        own=False,
-        target=("cifar10",),
-        target_train_limit=20_000,
-        target_test_limit=5000,
+        representation=Representation(full=False, own=False),
+        transfer=Transfer(("cifar10",), train_limit=20_000, test_limit=5000),
     ),
 )
 _MNIST_DIGITS_CPU = dataclasses.replace(
@@ -151,7 +151,7 @@ _MNIST_DIGITS_CPU = dataclasses.replace(
         _TRANSFER,
         name="mnist_transfer_cpu",
         fine_tune=dataclasses.replace(_TRANSFER.fine_tune, augment=AugmentSpec()),
-        target=("digits",),
+        transfer=Transfer(("digits",)),
     ),
 )
 _FOLDER = dataclasses.replace(
@@ -221,14 +221,14 @@ PRESETS: dict[str, Preset] = {
     # Table 1: 10,000 fine-tuning steps on CIFAR, 5,000 on the fine-grained targets.
     "cifar100_transfer_paper": dataclasses.replace(
         _CIFAR100,
-        evaluate=dataclasses.replace(_PAPER_PROTOCOL, target=("cifar10",)),
+        evaluate=dataclasses.replace(_PAPER_PROTOCOL, transfer=Transfer(("cifar10",))),
     ),
     "cifar100_finegrained_paper": dataclasses.replace(
         _CIFAR100,
         evaluate=dataclasses.replace(
             _PAPER_PROTOCOL,
             fine_tune=dataclasses.replace(_PAPER_PROTOCOL.fine_tune, steps=5000),
-            target=("aircraft", "cars", "cub2011", "dogs", "flowers"),
+            transfer=Transfer(("aircraft", "cars", "cub2011", "dogs", "flowers")),
         ),
         expected=(
             *_fine_grained(aircraft=0.4154, cars=0.2868, cub2011=0.2530),

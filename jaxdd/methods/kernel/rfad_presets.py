@@ -18,9 +18,11 @@ from jaxdd.records import (
     Architecture,
     ConvNet,
     Expected,
+    Labelled,
     Preset,
     Protocol,
     Recipe,
+    Regression,
     Sgd,
     WideKernel,
 )
@@ -84,10 +86,8 @@ def _student(data: str, ipc: int) -> Protocol:
         ),
         probe=Recipe(steps=0),
         fine_tune=Recipe(steps=0),
-        kernels=wide,
-        ridge=5e-3,
-        centred=True,
-        label_scale=scale,
+        labelled=Labelled(centred=True, label_scale=scale),
+        regression=Regression(kernels=wide, ridge=5e-3),
     )
 
 
@@ -115,10 +115,11 @@ def _row(data: str, ipc: int, by_network: float, by_krr: float) -> Preset:
 def _unscaled(preset: Preset) -> Preset:
     """Labels as they are, and the loss over the square of the scale all the same."""
     protocol = preset.evaluate
-    rate = protocol.train.optimiser.learning_rate / protocol.label_scale**2
+    rate = protocol.train.optimiser.learning_rate / protocol.labelled.label_scale**2
     optimiser = dataclasses.replace(protocol.train.optimiser, learning_rate=rate)
     train = dataclasses.replace(protocol.train, batch=513, optimiser=optimiser)
-    changed = dataclasses.replace(protocol, label_scale=1.0, train=train)
+    plain = dataclasses.replace(protocol.labelled, label_scale=1.0)
+    changed = dataclasses.replace(protocol, labelled=plain, train=train)
     return dataclasses.replace(preset, evaluate=changed)
 
 

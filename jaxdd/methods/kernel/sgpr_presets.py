@@ -24,7 +24,7 @@ _DIGITS = Preset(
     data=DataSpec("digits"),
     ipc=1,
     steps=300,
-    evaluate=dataclasses.replace(by_kernel("krr_nngp2", _NNGP), ridge=1e-4),
+    evaluate=by_kernel("krr_nngp2", _NNGP, ridge=1e-4),
     source="Titsias, AISTATS 2009, on images; data and steps of kip's presets",
     hours="seconds",
     hardware="2 CPU cores",

@@ -11,6 +11,7 @@ from jaxdd.errors import InputError
 from jaxdd.evaluation import evaluate
 from jaxdd.methods.trajectory.datm import DatmConfig, datm
 from jaxdd.records import (
+    Labelled,
     Recipe,
     Sgd,
 )
@@ -93,7 +94,7 @@ def test_students_learn_from_the_logits_at_the_learned_rate():
             SGD if rate is None else dataclasses.replace(SGD, learning_rate=rate)
         )
         train = Recipe(steps=6, optimiser=optimiser, loss=loss)
-        asked = protocol(train=train, own_rate=rate is None)
+        asked = protocol(train=train, labelled=Labelled(own_rate=rate is None))
         made = labelled_set(data, protocol=asked)._replace(
             synthetic=synthetic, meta=describe(data, "dm", "soft", protocol=asked)
         )
