@@ -144,6 +144,7 @@ def changed(name: str) -> list[str]:
       A line for each setting: its name, its value then, and now.
     """
     from jaxdd import format1
+    from jaxdd.errors import InputError
     from jaxdd.records import to_dict
     from jaxdd.run import cli, config
 
@@ -151,8 +152,11 @@ def changed(name: str) -> list[str]:
     assert isinstance(now, config.RunConfig)
     before = json.loads((HERE / "results" / "settings" / f"{name}.json").read_text())
     del before["command"]
-    distill = format1.upgrade(type(now.distill), before.pop("distill"))
-    before = format1.upgrade(config.RunConfig, before) | {"distill": distill}
+    try:
+        distill = format1.upgrade(type(now.distill), before.pop("distill"))
+        before = format1.upgrade(config.RunConfig, before) | {"distill": distill}
+    except (KeyError, InputError) as error:
+        return [f"a setting has no place today: {error}"]
     return _differences(before, json.loads(json.dumps(to_dict(now))))
 
 

@@ -7,13 +7,12 @@ one of several kinds does not have were not read, and are dropped.
 
 from __future__ import annotations
 
-import copy
 import dataclasses
 import types
 import typing
 from typing import Any
 
-from jaxdd.records import Meta
+from jaxdd.records import Meta, Sgd, to_dict
 from jaxdd.records.kinds import kind_of, kinds
 
 __all__ = ["ADDED", "RENAMED", "upgrade", "upgrade_meta"]
@@ -68,11 +67,23 @@ RENAMED: dict[str, dict[str, str]] = {
     "RcigConfig": {**_OPTIMISERS, "flip": "mirror"},
     "DcConfig": {"epochs": "network_epochs"},
     "DsaConfig": {"epochs": "network_epochs"},
+    "DdConfig": {"epochs": "passes"},
+    "RatBpttConfig": {
+        "inner_optimiser": "network_optimiser",
+        "share": "window_repeat",
+    },
+    "TrajectoryConfig": {"batch": "student_batch", "epochs": "expert_epochs"},
 }
 """By record: old field to today's, dotted where it moved into a part. What stands for
 one kind of several holds for all of them."""
 
-ADDED: dict[str, dict[str, Any]] = {}
+ADDED: dict[str, dict[str, Any]] = {
+    "TrajectoryConfig": {
+        **{"momentum": 0.0, "middle": "off", "balance": False, "perturb": 0.0},
+        **{"labels": "class", "label_optimiser": to_dict(Sgd(2.0, 0.9))},
+        **{"ramp_from": 0, "ramp_steps": 0, "threshold": 0.0},
+    },
+}
 """By record: values of fields that format 1 did not have."""
 
 
@@ -109,22 +120,26 @@ def upgrade(kind: Any, value: Any) -> Any:
         return upgrade(next(a for a in args if dataclasses.is_dataclass(a)), value)
     if not dataclasses.is_dataclass(kind):
         return value
-    name = kind.__name__  # type: ignore[union-attr]
-    return _fields(kind, _moved(value, RENAMED.get(name, {}), ADDED.get(name, {})))
+    return _fields(kind, _moved(value, _rows(RENAMED, kind)))
 
 
 def _fields(kind: Any, moved: dict[str, Any]) -> dict[str, Any]:
     hints = typing.get_type_hints(kind)
     if unknown := sorted(moved.keys() - _names(kind)):
         raise KeyError(f"{kind.__name__} has no field {unknown[0]!r}")
-    return {name: upgrade(hints[name], part) for name, part in moved.items()}
+    parts = {name: upgrade(hints[name], part) for name, part in moved.items()}
+    return _rows(ADDED, kind) | parts
 
 
-def _moved(
-    value: dict[str, Any], renamed: dict[str, str], added: dict[str, Any]
-) -> dict[str, Any]:
+def _rows(table: dict[str, dict[str, Any]], *records: Any) -> dict[str, Any]:
+    """What a table says of records and of those they extend."""
+    names = [base.__name__ for record in records for base in record.__mro__]
+    return {k: v for name in names for k, v in table.get(name, {}).items()}
+
+
+def _moved(value: dict[str, Any], renamed: dict[str, str]) -> dict[str, Any]:
     """The fields under their names of today, parts as nested dicts."""
-    moved = copy.deepcopy(added)
+    moved: dict[str, Any] = {}
     for old, entry in value.items():
         *parts, last = renamed.get(old, old).split(".")
         place = moved
@@ -138,13 +153,10 @@ def _of_kind(known: dict[str, type], value: dict[str, Any]) -> dict[str, Any]:
     """One of several kinds, told by its name; what only others have is left out."""
     if value.get("rates"):  # of an optimiser, in place of its schedule
         value = value | {"schedule": "listed"}
-    names = [kind.__name__ for kind in known.values()]
-    renamed = {k: v for name in names for k, v in RENAMED.get(name, {}).items()}
-    moved = _moved(value, renamed, {})
+    moved = _moved(value, _rows(RENAMED, *known.values()))
     kind = kind_of(known, moved.get("name"), "name")
     unread = set().union(*map(_names, known.values())) - _names(kind)
-    read = {name: part for name, part in moved.items() if name not in unread}
-    return _fields(kind, ADDED.get(kind.__name__, {}) | read)
+    return _fields(kind, {n: part for n, part in moved.items() if n not in unread})
 
 
 def _names(kind: Any) -> set[str]:

@@ -2,8 +2,8 @@
 
 Students replay the steps of the set (`evaluate.labelled.replay`). Random real images
 take as many steps, all at one rate, the best of `evaluate.labelled.learning_rates` by
-test accuracy. The figures of the `fixed` presets are those of the one network a set is made for; the
-students here are other ones.
+test accuracy. The figures of the `fixed` presets are those of the one network a set is
+made for; the students here are other ones.
 """
 
 from typing import Any
