@@ -29,7 +29,7 @@ CALIBRATION = "calibration_error"  # unlike accuracy, not the same by chance
 def values(report, name: str, metric: str = "accuracy") -> list[float]:
     row = report.find(name, metric)
     assert row is not None
-    return row.values
+    return list(row.values)
 
 
 @pytest.mark.slow
