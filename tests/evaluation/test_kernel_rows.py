@@ -292,10 +292,10 @@ def test_settings_of_regressions_are_checked() -> None:
         "ridge=0": {"ridge": 0.0},
         "ridge=-1": {"ridge": -1.0},
         "ridge=nan": {"ridge": float("nan")},
-        "ridge scale is 'mean'": {"ridge_scale": "mean"},
+        "ridge.scale='mean' is unknown": {"ridge_scale": "mean"},
         "full=-1": {"full": -1},
         "'linear' is named twice": {"kernels": (LINEAR, LINEAR)},
-        "depth is 0": {"kernels": (WideKernel("ntk", Fc(0)),)},
+        "depth=0: must be at least 1": {"kernels": (WideKernel("ntk", Fc(0)),)},
     }
     for message, changes in wrong.items():
         with pytest.raises(InputError, match=message):

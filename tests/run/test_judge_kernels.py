@@ -63,7 +63,7 @@ def test_what_no_kernel_can_use_is_refused_before_anything_runs(capsys) -> None:
     for option, message in {
         "--evaluate.regression.ridge 0 --kernels linear": "regression.ridge=0.0",
         "--kernels linear linear": "named twice",
-        "--kernels ntk-fc-0": "depth is 0",
+        "--kernels ntk-fc-0": "depth=0: must be at least 1",
     }.items():
         assert cli.main([*head.split(), *option.split()]) == 2
         assert message in capsys.readouterr().err
