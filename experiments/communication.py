@@ -23,7 +23,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.collectives import communicated
 from jaxdd import networks, tree
 from jaxdd.base import Dataset
 from jaxdd.data.corpus import dataset_from_arrays
@@ -37,6 +36,7 @@ from jaxdd.devices.mesh import (
     split_lead,
     spread,
 )
+from jaxdd.loop.collectives import communicated
 from jaxdd.prepare import Site, pretend_all
 from jaxdd.records import ConvNet, DataSpec, Recipe
 from jaxdd.report import environment

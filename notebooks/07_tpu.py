@@ -40,12 +40,12 @@ import jax.numpy as jnp
 import matplotlib.pyplot as plt
 import numpy as np
 from jax.sharding import NamedSharding, PartitionSpec
-from jaxdd.run.communication import communicated
 
 import jaxdd
 from jaxdd import networks, tree
 from jaxdd.data.load import load
 from jaxdd.devices import mesh
+from jaxdd.loop.collectives import communicated
 from jaxdd.records import (
     ConvNet,
     DataSpec,

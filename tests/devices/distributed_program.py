@@ -13,7 +13,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.collectives import communicated
 from jaxdd import files, networks, tree
 from jaxdd.devices import agreement, distributed
 from jaxdd.devices.mesh import (
@@ -25,6 +24,7 @@ from jaxdd.devices.mesh import (
     to_local_device,
 )
 from jaxdd.errors import InputError
+from jaxdd.loop.collectives import communicated
 from jaxdd.loop.loop import Loop
 from jaxdd.records import (
     ConvNet,

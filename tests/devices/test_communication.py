@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.collectives import COLLECTIVES, communicated
 from jaxdd import networks, tree
 from jaxdd.devices.mesh import make_mesh, replicate, shard_rows, split_lead, spread
+from jaxdd.loop.collectives import COLLECTIVES, communicated
 from jaxdd.objectives.moments import class_means
 from jaxdd.records import (
     ConvNet,
