@@ -152,7 +152,7 @@ def test_a_named_protocol_is_fitted_and_keeps_what_was_asked() -> None:
     )
     mixed = judging.fitted_protocol("vico", changed, digits, 10)
     assert mixed.train.batch == 32
-    assert mixed.networks == ("mlp",)
+    assert mixed.labelled.networks == ("mlp",)
     assert "flip" not in mixed.train.augment.strategy
     assert mixed.network == fitted.network
     photos = dataclasses.replace(toy_corpus(), name="folder")
