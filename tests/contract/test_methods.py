@@ -156,7 +156,7 @@ def test_sharded_batch_gives_the_same_step(name: str, x64) -> None:
         pytest.skip("needs eight (fake) devices")
     batch = jax.jit(this.batch)(this.state)
     axis = 1 if isinstance(this.distiller.feed, PerClass) else 0
-    rows = 8 if isinstance(batch.image, tuple) else batch.image.shape[axis]
+    rows = 8 if batch.image is None else batch.image.shape[axis]
     count = next(n for n in (8, 4, 2) if rows % n == 0)
     mesh = jax.make_mesh((count,), ("data",), axis_types=(AxisType.Auto,))
     everywhere, by_rows = (
@@ -164,7 +164,7 @@ def test_sharded_batch_gives_the_same_step(name: str, x64) -> None:
     )
     # A step of segments has no rows, and the step's number is no row either.
     spread = jax.tree.map(lambda leaf: everywhere, batch)
-    if not isinstance(batch.image, tuple):
+    if batch.image is not None:
         spread = jax.tree.map(lambda leaf: by_rows, batch)._replace(step=everywhere)
     # In float64: a float32 solve turns another order of summation into 1e-3.
     inputs = as_float64((this.state, batch, this.assets))

@@ -123,7 +123,7 @@ def test_a_tfds_name_is_loaded_and_cached(tmp_path, monkeypatch):
 
 def test_reading_does_not_import_tensorflow():
     code = (
-        "import sys; from pathlib import Path; from jaxdd.data import tfds\n"
+        "import sys; from pathlib import Path; from jaxdd.data.readers import tfds\n"
         "from jaxdd.data.source import silent; from jaxdd.records import DataSpec\n"
         f"a = tfds.read('small', Path({str(ROOT)!r}), DataSpec('tfds:small'), silent)\n"
         "print(len(a['x_train']), [m for m in ('tensorflow', 'torch') if m in "

@@ -96,7 +96,7 @@ def test_rows_are_complete(two_seeds) -> None:
     assert sets_of(report) == ["dm", "random", "class_mean"]
     row = report.find("random", "accuracy")
     assert row.seeds == 2
-    assert row.seed_list == [0, 5]
+    assert row.seed_list == (0, 5)
     assert row.network == "mlp-16-none"
     assert row.protocol == "toy"
     assert row.mean == pytest.approx(np.mean(row.values))

@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxdd import whiten
-from jaxdd.evaluation import students
 from jaxdd.evaluation.students import seed_key
 from jaxdd.records import (
     AugmentSpec,
@@ -15,6 +14,7 @@ from jaxdd.records import (
     Recipe,
 )
 from jaxdd.select import subset
+from jaxdd.training import examples
 from jaxdd.training.examples import (
     apply_to_all,
     examples_of_corpus,
@@ -30,7 +30,7 @@ BATCH_NORM = ConvNet(width=(4,), norm="batch")
 
 
 def test_a_pass_in_chunks_is_the_pass_on_all(key: jax.Array, monkeypatch) -> None:
-    monkeypatch.setattr(students, "_CHUNK", 7)  # 48 images: the last chunk is partial
+    monkeypatch.setattr(examples, "_CHUNK", 7)  # 48 images: the last is partial
     corpus = standard_dataset().train
     network = student_network(BATCH_NORM, corpus.image_shape, 3)
     variables = jax.jit(network.init)(key)

@@ -67,7 +67,7 @@ def test_from_stax_calls_with_what_to_get():
     )
     x = np.ones((2, 3), np.float32)
     np.testing.assert_array_equal(kernel(x, x), np.full((2, 2), 6))
-    with pytest.raises(InputError, match="get is 'nntk'; allowed"):
+    with pytest.raises(InputError, match="get='nntk' is unknown"):
         kernels.from_stax(lambda *_: None, "nntk")
 
 

@@ -1,12 +1,13 @@
 """GSAM against its formula, and its invariants."""
 
+import importlib
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 
-from jaxdd import training
 from jaxdd.errors import InputError
 from jaxdd.prepare.expert_course import course_of
 from jaxdd.prepare.flat import gsam
@@ -109,8 +110,10 @@ def test_settings_without_meaning(name, value):
 @pytest.mark.parametrize("kind", ["flat", "smooth"])
 def test_a_few_rows_at_a_time_make_the_same_step(kind, monkeypatch):
     corpus, after = toy_dataset().train, {}
+    # `jaxdd.training.trainer` is the function as well.
+    module = importlib.import_module("jaxdd.training.trainer")
     for rows in (20, 6):
-        monkeypatch.setattr(training, "portion_rows", lambda *_, rows=rows: rows)
+        monkeypatch.setattr(module, "portion_rows", lambda *_, rows=rows: rows)
         experts = replaced(EXPERTS, kind=kind, radius=0.1)
         course = course_of(experts, corpus)
         state = jax.jit(course.run.init)(jax.random.key(0))
